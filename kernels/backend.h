@@ -1,0 +1,115 @@
+// Backend: where tensors live and where ops run: the host's cores or one CUDA device. One per process, made at start-up.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/dtype.h"
+
+namespace lockstep {
+
+class Ops;
+
+enum class DeviceKind { kCpu, kCuda };
+
+struct MemoryInfo {
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+};
+
+// All work is ordered on the backend's one stream; on the CPU every call is complete when it returns.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual DeviceKind kind() const = 0;
+  virtual std::string description() const = 0;  // "cpu avx512bf16, 2 threads" or "cuda:0 NVIDIA H100 80GB HBM3 (GPU-…)"
+
+  // Device memory, 256-byte aligned, contents undefined. `what` names the purpose in the error that is thrown when there is
+  // not enough: how much was asked for, how much is free, and what for.
+  virtual void* allocate(size_t bytes, const std::string& what) = 0;
+  virtual void release(void* data) noexcept = 0;
+  // Host memory that the device can copy from and to without staging (pinned on CUDA).
+  virtual void* allocate_host(size_t bytes) = 0;
+  virtual void release_host(void* data) noexcept = 0;
+
+  // Ordered on the stream. Host memory from allocate_host() must stay untouched until the stream has passed the copy.
+  virtual void copy_to_device(void* device, const void* host, size_t bytes) = 0;
+  virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+  virtual void copy_on_device(void* to, const void* from, size_t bytes) = 0;
+  // `height` rows of `width` bytes each, `*_pitch` bytes apart; device to device.
+  virtual void copy_2d_on_device(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height) = 0;
+  virtual void set_zero(void* device, size_t bytes) = 0;
+  virtual void synchronize() = 0;  // throws Error if any earlier work failed
+
+  // The dtype of activations between linears when weights are `weights`: float32 on the CPU, the weights' own on CUDA.
+  virtual DType activation_dtype(DType weights) const = 0;
+  virtual MemoryInfo memory() const = 0;
+  virtual void* stream() const = 0;  // cudaStream_t; null on the CPU
+
+  virtual Ops& ops() = 0;
+
+  // Sustained read bandwidth in bytes/s, measured now over a buffer well past the caches; the floor that `bench` prints.
+  virtual double measure_read_bandwidth() = 0;
+};
+
+// A device buffer that frees itself.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Backend& backend, size_t bytes, const std::string& what)
+      : backend_(&backend), data_(bytes ? backend.allocate(bytes, what) : nullptr), bytes_(bytes) {}
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (data_) backend_->release(data_);
+  }
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  void swap(Buffer& other) noexcept {
+    std::swap(backend_, other.backend_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+  }
+  Backend* backend_ = nullptr;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// threads >= 1. isa: "" (best that the processor has), "scalar", "avx2" or "avx512".
+std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa = "");
+
+// What the CUDA part knows of the machine without touching a context. All empty in a build without CUDA or without a driver.
+struct CudaDevice {
+  int index = 0;            // ordinal within CUDA_VISIBLE_DEVICES
+  std::string uuid;         // "GPU-…"
+  std::string name;
+  size_t total_bytes = 0;
+  int compute_major = 0, compute_minor = 0;
+};
+struct CudaPlatform {
+  bool built = false;           // this binary has CUDA code
+  std::string driver_version;   // empty without a driver
+  std::string runtime_version;
+  std::string why_unavailable;  // for the error message when the user insists on --device cuda
+  int device_count = 0;
+};
+CudaPlatform probe_cuda();                // never throws, creates no context
+CudaDevice describe_cuda_device(int index);
+// Throws Error when the build, the driver or the device is missing, saying which.
+std::unique_ptr<Backend> make_cuda_backend(int device_index);
+
+}  // namespace lockstep

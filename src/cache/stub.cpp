@@ -1,0 +1,1 @@
+// temporary: keeps the library non-empty until its first real file; delete it then

@@ -1,0 +1,76 @@
+// World: the MPI processes of the job: who we are, where, and the control plane (everything that is not tensor data).
+// Every wait has a deadline.
+#pragma once
+
+#include <mpi.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace lockstep {
+
+using Seconds = std::chrono::duration<double>;
+
+class World {
+ public:
+  // MPI_Init_thread and MPI_Comm_split_type. Throws Error if the launcher promised another number of ranks than MPI gives
+  // (N separate one-rank worlds). Works with no launcher at all as a world of one.
+  World(int& argc, char**& argv);
+  ~World();  // MPI_Finalize, unless an exception is in flight in a world of several: then the caller aborts
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  int local_rank() const { return local_rank_; }  // among the ranks of this host
+  int local_size() const { return local_size_; }
+  const std::string& host() const { return host_; }
+  MPI_Comm comm() const { return comm_; }
+  MPI_Comm local_comm() const { return local_comm_; }
+  bool is_root() const { return rank_ == 0; }
+
+  void set_timeout(Seconds timeout) { timeout_ = timeout; }
+  Seconds timeout() const { return timeout_; }
+
+  // Waits for a nonblocking operation, first spinning, then yielding and sleeping so that no core that a peer needs is burnt.
+  // Throws Error "rank R on H waited S s for WHAT" past the deadline. idle: no deadline (a follower waiting for work).
+  void wait(MPI_Request& request, const char* what, bool idle = false) const;
+
+  void barrier(const char* what) const;
+  // Root's bytes to all. `idle`: followers wait without a deadline.
+  void broadcast(std::vector<std::byte>& bytes, const char* what, bool idle = false) const;
+  std::string broadcast(const std::string& text, const char* what) const;
+  // Everybody's string, by rank, on every rank.
+  std::vector<std::string> all_gather(const std::string& mine, const char* what) const;
+  int64_t all_min(int64_t value, const char* what) const;
+  int64_t all_max(int64_t value, const char* what) const;
+
+  // Runs `body` on every rank and makes the ranks agree on the outcome: if it threw anywhere, every rank throws PhaseFailed, and
+  // the message is printed once, by the lowest rank that failed, with rank and host (only once if all ranks failed alike). A rank
+  // that never arrives is named after the timeout.
+  void phase(const char* name, const std::function<void()>& body) const;
+
+  // Throws on every rank, naming the ranks that differ from rank 0 and both values, unless all ranks pass the same string.
+  void require_same(const char* what, const std::string& value) const;
+
+  // Prints `message` with rank and host, then ends every rank with this exit code, at once. Never returns.
+  [[noreturn]] void abort(const std::string& message, int exit_code = 1) const noexcept;
+
+ private:
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  MPI_Comm local_comm_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  std::string host_;
+  Seconds timeout_{300.0};
+};
+
+// All ranks throw it together; the cause has been printed. main() turns it into exit code 1 after an orderly MPI_Finalize.
+class PhaseFailed : public std::exception {
+ public:
+  const char* what() const noexcept override { return "a start-up phase failed; see the message above"; }
+};
+
+}  // namespace lockstep

@@ -1,0 +1,54 @@
+// Options: everything that the command line or the YAML file's `engine:` section can set. Flag names follow vLLM's.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lockstep {
+
+enum class DeviceChoice { kAuto, kCpu, kCuda };
+enum class LoadFormat { kAuto, kDummy };
+enum class AllReduceChoice { kAuto, kPeer, kNccl };
+
+// How one prompt is continued; the same for all prompts of `generate`.
+struct SamplingParams {
+  int32_t max_tokens = 128;
+  int32_t min_tokens = 0;
+  float temperature = 0.0f;  // 0: greedy
+  int32_t top_k = 0;         // 0: off
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  std::optional<uint64_t> seed;  // absent: drawn by rank 0
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  int32_t logprobs = -1;  // -1: off; K >= 0: the chosen token's and the K best
+};
+
+struct EngineOptions {
+  std::string model;
+  std::string tokenizer;          // empty: the model's
+  DeviceChoice device = DeviceChoice::kAuto;
+  std::string dtype = "auto";     // auto: the checkpoint's
+  LoadFormat load_format = LoadFormat::kAuto;
+  int32_t tensor_parallel_size = 0;   // 0: the number of ranks
+  int64_t max_model_len = 0;          // 0: the model's, cut to what the KV pool holds
+  int32_t max_num_seqs = 256;
+  int32_t max_num_batched_tokens = 0;  // 0: 8192 on CUDA, 512 on the CPU
+  int32_t block_size = 16;             // tokens per KV block
+  double gpu_memory_utilization = 0.9;
+  double kv_cache_memory_gib = 0.0;    // 0: decided from gpu_memory_utilization (CUDA) or a share of what the prompts need (CPU)
+  int32_t threads = 0;                 // per rank, CPU; 0: usable cores / ranks on the host
+  AllReduceChoice allreduce = AllReduceChoice::kAuto;
+  double init_timeout_s = 300.0;       // every wait before the first step, weight loading included
+  double step_timeout_s = 60.0;        // every wait within a step
+  uint64_t seed = 0;                   // for dummy weights
+};
+
+}  // namespace lockstep

@@ -1,0 +1,69 @@
+// Tokenizer: text <-> token ids, as Hugging Face's `tokenizers` reads tokenizer.json. Immutable and thread-safe once loaded.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lockstep {
+
+class Tokenizer {
+ public:
+  // path: tokenizer.json or the directory that holds it. Throws Error naming file, component and what is supported.
+  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
+  virtual ~Tokenizer() = default;
+
+  // text: UTF-8; invalid bytes are replaced by U+FFFD as Python's errors="replace" does. Added tokens (special or not) found in the
+  // text become their ids. add_special_tokens runs the post-processor (BOS and the like).
+  virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
+  // Text of the ids, as Hugging Face's decode(skip_special_tokens=…). Unknown ids are skipped.
+  virtual std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const = 0;
+
+  virtual std::optional<int32_t> token_to_id(std::string_view token) const = 0;
+  virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
+  virtual bool is_special(int32_t id) const = 0;
+  virtual int64_t vocab_size() const = 0;  // largest id + 1, added tokens included
+};
+
+// Turns a stream of ids into a stream of text. The concatenation of all pieces equals decode() of all ids, and a piece never ends
+// inside a UTF-8 character.
+class Detokenizer {
+ public:
+  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens) : tokenizer_(&tokenizer), skip_special_(skip_special_tokens) {}
+  std::string push(int32_t id);  // the text that this id completes; may be empty
+  std::string finish();          // what was held back (an incomplete character becomes U+FFFD)
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool skip_special_;
+  std::vector<int32_t> window_;  // ids whose text depends on each other
+  std::string emitted_;          // text of the window that was given out
+  bool at_start_ = true;
+};
+
+struct ChatMessage {
+  std::string role;  // system, user, assistant
+  std::string content;
+};
+
+// The chat template of a model directory. ChatML and Llama 2/3 style templates are recognised and rendered natively.
+class ChatTemplate {
+ public:
+  // Reads tokenizer_config.json (chat_template) or chat_template.jinja. Throws Error when there is none or it is of another style.
+  static ChatTemplate load(const std::filesystem::path& directory);
+  // The prompt text, special tokens spelled out, ending with the start of the assistant's turn.
+  std::string render(const std::vector<ChatMessage>& messages) const;
+
+ private:
+  enum class Style { kChatMl, kLlama2, kLlama3, kMistral };
+  Style style_ = Style::kChatMl;
+  std::string default_system_;  // what the template inserts when the messages have no system turn; empty: none
+  std::string bos_token_;       // written in front where the template does so
+  std::string eos_token_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,50 @@
+// Weights: this rank's parameters in device memory, by name.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+
+#include "base/tensor.h"
+#include "kernels/backend.h"
+#include "partition/partition.h"
+
+namespace lockstep {
+
+struct LoadReport {
+  int64_t bytes_read = 0;       // from the checkpoint, tensor data only
+  int64_t header_bytes = 0;
+  int64_t checkpoint_bytes = 0; // tensor data of the whole checkpoint
+  double seconds = 0.0;
+};
+
+class Weights {
+ public:
+  // Allocates every parameter of the partition in `dtype`, in one buffer; contents undefined.
+  Weights(Backend& backend, const Partition& partition, DType dtype);
+  TensorView get(const std::string& name) const;            // throws Error for an unknown name
+  TensorView find(const std::string& name) const;           // data == nullptr for an unknown name
+  DType dtype() const { return dtype_; }
+  size_t bytes() const { return buffer_.bytes(); }
+
+ private:
+  DType dtype_;
+  Buffer buffer_;
+  std::unordered_map<std::string, TensorView> views_;
+};
+
+// Called now and then while loading, with bytes done and bytes to do; for progress bars and the watchdog's deadline.
+using LoadProgress = std::function<void(int64_t done, int64_t total)>;
+
+// Reads this rank's slices of the safetensors checkpoint in `directory`, converts them to the weights' dtype and copies them to
+// the device. Every destination byte must be written exactly once. Throws Error naming the tensor that is missing, unknown,
+// truncated, overlapping, wrongly shaped or wrongly typed.
+LoadReport load_checkpoint(Weights& weights, const Partition& partition, const std::filesystem::path& directory, Backend& backend,
+                           const LoadProgress& progress);
+
+// --load-format dummy: random linears and embeddings (uniform, standard deviation 0.02), norms 1, biases small; the same whole
+// model for every tp.
+void fill_dummy(Weights& weights, const Partition& partition, uint64_t seed, Backend& backend);
+
+}  // namespace lockstep

@@ -33,22 +33,23 @@ struct SamplingParams {
 
 struct EngineOptions {
   std::string model;
-  std::string tokenizer;          // empty: the model's
+  std::string tokenizer;  // empty: the model's
   DeviceChoice device = DeviceChoice::kAuto;
-  std::string dtype = "auto";     // auto: the checkpoint's
+  std::string dtype = "auto";  // auto: the checkpoint's
   LoadFormat load_format = LoadFormat::kAuto;
-  int32_t tensor_parallel_size = 0;   // 0: the number of ranks
-  int64_t max_model_len = 0;          // 0: the model's, cut to what the KV pool holds
+  int32_t tensor_parallel_size = 0;  // 0: the number of ranks
+  int64_t max_model_len = 0;         // 0: the model's, cut to what the KV pool holds
   int32_t max_num_seqs = 256;
   int32_t max_num_batched_tokens = 0;  // 0: 8192 on CUDA, 512 on the CPU
   int32_t block_size = 16;             // tokens per KV block
   double gpu_memory_utilization = 0.9;
-  double kv_cache_memory_gib = 0.0;    // 0: decided from gpu_memory_utilization (CUDA) or a share of what the prompts need (CPU)
-  int32_t threads = 0;                 // per rank, CPU; 0: usable cores / ranks on the host
+  double kv_cache_memory_gib = 0.0;  // 0: decided from gpu_memory_utilization (CUDA) or a share of what the prompts need (CPU)
+  int32_t threads = 0;               // per rank, CPU; 0: usable cores / ranks on the host
   AllReduceChoice allreduce = AllReduceChoice::kAuto;
-  double init_timeout_s = 300.0;       // every wait before the first step, weight loading included
-  double step_timeout_s = 60.0;        // every wait within a step
-  uint64_t seed = 0;                   // for dummy weights
+  double init_timeout_s = 300.0;  // every wait before the first step, weight loading included
+  double step_timeout_s = 60.0;   // every wait within a step
+  uint64_t dummy_seed = 0;        // of the weights of --load-format dummy
+  bool operator==(const EngineOptions&) const = default;
 };
 
 }  // namespace lockstep

@@ -1,0 +1,81 @@
+// CommandLine: what the user typed, parsed and checked. Flag names follow vLLM's.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "config/options.h"
+
+namespace lockstep {
+
+enum class Command { kGenerate, kBenchLatency, kBenchComm, kInspect, kConfig, kTokenize };
+enum class OutputFormat { kText, kJson };
+
+// One prompt: text, or token ids (never empty).
+using PromptInput = std::variant<std::string, std::vector<int32_t>>;
+
+struct GenerateOptions {
+  std::vector<PromptInput> prompts;    // -p and --prompt-token-ids, in the order typed
+  std::filesystem::path prompts_file;  // one more prompt a line; empty: none. At least one prompt or this file is given.
+  bool chat = false;                   // put each text prompt through the chat template
+  OutputFormat output_format = OutputFormat::kText;
+  SamplingParams sampling;
+};
+
+struct BenchLatencyOptions {
+  std::vector<int32_t> batch_sizes = {1, 8};  // sequences that decode together
+  int32_t context = 64;                       // tokens that each sequence has before decoding
+  int32_t output_len = 32;                    // tokens decoded per sequence
+  std::vector<int32_t> prefill_lens = {512};  // prompt lengths of the prefill measurement
+  int32_t repeats = 3;
+  std::filesystem::path json;  // results also go here; empty: nowhere
+};
+
+struct BenchCommOptions {
+  std::vector<int64_t> sizes = {8192, 65536, 1048576, 16777216};  // bytes of one AllReduce
+  int32_t repeats = 20;
+};
+
+struct InspectOptions {
+  std::filesystem::path directory;   // a Hugging Face directory
+  int32_t tensor_parallel_size = 0;  // 0: only list the tensors
+};
+
+struct TokenizeOptions {
+  std::filesystem::path directory;  // holds tokenizer.json
+  bool add_special_tokens = false;
+  bool decode = false;
+};
+
+struct CommandLine {
+  Command command = Command::kGenerate;
+  // Of generate, bench and config: defaults and flags, without the YAML file's `engine:` section; see resolve_engine_options().
+  EngineOptions engine;
+  std::vector<std::pair<std::string, std::string>> engine_flags;  // the engine flags that were given: name without dashes, value
+  GenerateOptions generate;
+  BenchLatencyOptions bench_latency;
+  BenchCommOptions bench_comm;
+  InspectOptions inspect;
+  TokenizeOptions tokenize;
+};
+
+// The program is to end without doing anything: --help, --version, or an error in what was typed.
+struct ExitRequest {
+  int code = 0;
+  std::string text;        // ends with a newline
+  bool to_stderr = false;  // an error; help and version go to stdout
+};
+
+// version: what --version prints. Never throws for what the user typed and touches no file, so that every rank can call it and
+// only rank 0 print the outcome. Errors name flag, value and what is allowed.
+std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* const* argv, const std::string& version);
+
+// The engine options in force: the command line wins over the `engine:` section of the model's YAML file (if it is one), which
+// wins over the defaults. Throws Error naming file, line, key, value and what is allowed.
+EngineOptions resolve_engine_options(const CommandLine& command_line);
+
+}  // namespace lockstep

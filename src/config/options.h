@@ -48,7 +48,7 @@ struct EngineOptions {
   AllReduceChoice allreduce = AllReduceChoice::kAuto;
   double init_timeout_s = 300.0;  // every wait before the first step, weight loading included
   double step_timeout_s = 60.0;   // every wait within a step
-  uint64_t dummy_seed = 0;        // of the weights of --load-format dummy
+  uint64_t seed = 0;              // of the weights of --load-format dummy
   bool operator==(const EngineOptions&) const = default;
 };
 

@@ -1,0 +1,67 @@
+# Sourced after common.sh: build/cpu always, build/cuda where a CUDA toolkit with NCCL is found.
+# shellcheck shell=bash
+
+# cuda_toolkit: prints the toolkit's root, or fails. A toolkit without nccl.h or libnccl does not count.
+cuda_toolkit() {
+  local nvcc root
+  nvcc=$(command -v nvcc || true)
+  [ -n "$nvcc" ] || nvcc=/usr/local/cuda/bin/nvcc
+  [ -x "$nvcc" ] || return 1
+  root=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+  has_nccl "$root" || return 1
+  printf '%s\n' "$root"
+}
+
+has_nccl() {
+  local root=$1 header library
+  for header in "$root"/include/nccl.h "$root"/targets/*/include/nccl.h /usr/include/nccl.h /usr/local/include/nccl.h; do
+    [ -e "$header" ] || continue
+    for library in "$root"/lib64/libnccl.so "$root"/targets/*/lib/libnccl.so /usr/lib/*/libnccl.so /usr/lib64/libnccl.so /usr/local/lib/libnccl.so; do
+      [ -e "$library" ] && return 0
+    done
+  done
+  return 1
+}
+
+# cuda_architectures: LOCKSTEP_CUDA_ARCHITECTURES, else this machine's own GPUs, else 90a (one architecture keeps the build short;
+# without this setting the preset builds for all that the project supports).
+cuda_architectures() {
+  if [ -n "${LOCKSTEP_CUDA_ARCHITECTURES:-}" ]; then
+    printf '%s\n' "$LOCKSTEP_CUDA_ARCHITECTURES"
+  elif has_gpu; then
+    # "9.0" -> 90a-real: the instructions behind the fast path exist only in 90a.
+    nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d '. ' | sort -u | sed 's/^90$/90a/; s/$/-real/' | paste -sd ';'
+  else
+    printf '90a-real\n'
+  fi
+}
+
+# build_preset name [cmake option…]: configures when there is no build yet or the options changed, then lets ninja decide.
+build_preset() {
+  local preset=$1 directory=build/$1 stamp options
+  shift
+  stamp=$directory/.configured
+  options=$(printf '%s\n' "$*" && cksum CMakePresets.json)
+  if [ ! -e "$directory/build.ninja" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$options" ]; then
+    say "configuring $directory"
+    mkdir -p "$directory"
+    cmake --preset "$preset" "$@" >"$directory/configure.log" 2>&1 || {
+      tail -n 40 "$directory/configure.log" >&2
+      die "cmake --preset $preset failed (above; all of it in $directory/configure.log)"
+    }
+    printf '%s' "$options" >"$stamp"
+  fi
+  say "building $directory"
+  cmake --build "$directory" --parallel "${LOCKSTEP_BUILD_JOBS:-$(nproc)}" >&2 || die "the build of $directory failed (above)"
+}
+
+# build_all [cmake option…]: both presets as the machine allows.
+build_all() {
+  local toolkit
+  build_preset cpu "$@"
+  if toolkit=$(cuda_toolkit); then
+    build_preset cuda "-DCMAKE_CUDA_COMPILER=$toolkit/bin/nvcc" "-DCMAKE_CUDA_ARCHITECTURES=$(cuda_architectures)" "$@"
+  else
+    say "no CUDA toolkit with NCCL found: the CPU build only"
+  fi
+}

@@ -1,0 +1,20 @@
+# Sourced after common.sh: what the build, the tests and the demo need from apt (Debian 12, Ubuntu 24.04).
+# shellcheck shell=bash
+
+BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates libopenmpi-dev openmpi-bin libcli11-dev libyaml-cpp-dev
+  libgtest-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libutf8proc-dev)
+TEST_PACKAGES=(python3 clang-format)
+DEMO_PACKAGES=(python3 python3-venv)
+
+# install_packages name…: asks apt only for those that dpkg does not know as installed.
+install_packages() {
+  local missing=() package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || die "needs ${missing[*]}, and there is no apt-get here to install them with"
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 || die "apt-get could not install ${missing[*]}"
+}

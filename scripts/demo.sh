@@ -8,11 +8,11 @@
 . scripts/lib/mpi.sh
 
 install_packages "${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}"
-build_all -DLOCKSTEP_TESTS=ON
+build_all lockstep
 fetch_model
 
 preset=cpu
 if has_gpu && [ -x build/cuda/bin/lockstep ]; then preset=cuda; fi
-command=(build/$preset/bin/lockstep generate --model "$MODEL" --chat -p "What is the capital of France?" --max-tokens 64 "$@")
+command=("build/$preset/bin/lockstep" generate --model "$MODEL" --chat -p "What is the capital of France?" --max-tokens 64 "$@")
 say "mpirun -np 2 ${command[*]@Q}"
 run_ranks 2 "${command[@]}"

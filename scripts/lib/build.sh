@@ -36,31 +36,38 @@ cuda_architectures() {
   fi
 }
 
-# build_preset name [cmake option…]: configures when there is no build yet or the options changed, then lets ninja decide.
-build_preset() {
+# configure preset [cmake option…]: when there is no build yet or the options changed.
+configure() {
   local preset=$1 directory=build/$1 stamp options
-  shift
   stamp=$directory/.configured
   options=$(printf '%s\n' "$*" && cksum CMakePresets.json)
-  if [ ! -e "$directory/build.ninja" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$options" ]; then
-    say "configuring $directory"
-    mkdir -p "$directory"
-    cmake --preset "$preset" "$@" >"$directory/configure.log" 2>&1 || {
-      tail -n 40 "$directory/configure.log" >&2
-      die "cmake --preset $preset failed (above; all of it in $directory/configure.log)"
-    }
-    printf '%s' "$options" >"$stamp"
-  fi
-  say "building $directory"
-  cmake --build "$directory" --parallel "${LOCKSTEP_BUILD_JOBS:-$(nproc)}" >&2 || die "the build of $directory failed (above)"
+  if [ -e "$directory/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$options" ]; then return 0; fi
+  shift
+  say "configuring $directory (log: $directory/configure.log)"
+  mkdir -p "$directory"
+  cmake --preset "$preset" "$@" >"$directory/configure.log" 2>&1 || {
+    tail -n 40 "$directory/configure.log" >&2
+    die "cmake --preset $preset failed (above)"
+  }
+  printf '%s' "$options" >"$stamp"
 }
 
-# build_all [cmake option…]: both presets as the machine allows.
+# build directory [target…]: ninja decides what there is to do.
+build() {
+  local directory=$1
+  shift
+  say "building $directory"
+  cmake --build "$directory" --parallel "${LOCKSTEP_BUILD_JOBS:-$(nproc)}" --target "${@:-all}" >&2 || die "the build of $directory failed (above)"
+}
+
+# build_all [target…]: the presets that the machine can build. Every script configures alike, so that none undoes another's work.
 build_all() {
   local toolkit
-  build_preset cpu "$@"
+  configure cpu "-DLOCKSTEP_WERROR=${LOCKSTEP_WERROR:-OFF}"
+  build build/cpu "$@"
   if toolkit=$(cuda_toolkit); then
-    build_preset cuda "-DCMAKE_CUDA_COMPILER=$toolkit/bin/nvcc" "-DCMAKE_CUDA_ARCHITECTURES=$(cuda_architectures)" "$@"
+    configure cuda "-DCMAKE_CUDA_COMPILER=$toolkit/bin/nvcc" "-DCMAKE_CUDA_ARCHITECTURES=$(cuda_architectures)"
+    build build/cuda "$@"
   else
     say "no CUDA toolkit with NCCL found: the CPU build only"
   fi

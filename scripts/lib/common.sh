@@ -24,4 +24,4 @@ as_root() {
   fi
 }
 
-has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep -q '^GPU'; }
+has_gpu() { [[ "$(nvidia-smi --list-gpus 2>/dev/null)" == GPU* ]]; }

@@ -1,0 +1,189 @@
+// The flags of each subcommand.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <limits>
+
+#include "base/error.h"
+#include "config/cli_flags.h"
+#include "config/flag_values.h"
+
+namespace lockstep {
+namespace {
+
+using Times = CliFlags::Times;
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+
+CliFlags::Handler into_integer(int32_t& target, int64_t min, int64_t max) {
+  return [&target, min, max](const std::string& text) { target = static_cast<int32_t>(parse_integer(text, min, max)); };
+}
+
+CliFlags::Handler into_integers(std::vector<int32_t>& target, int64_t min, int64_t max) {
+  return [&target, min, max](const std::string& text) {
+    const std::vector<int64_t> values = parse_integers(text, min, max);
+    target.assign(values.begin(), values.end());
+  };
+}
+
+CliFlags::Handler into_number(float& target, NumberRange range) {
+  return [&target, range](const std::string& text) { target = static_cast<float>(parse_number(text, range)); };
+}
+
+template <typename T>
+CliFlags::Handler into_text(T& target, const char* allowed) {
+  return [&target, allowed](const std::string& text) {
+    check(!text.empty(), "'' is not allowed; allowed: {}", allowed);
+    target = text;
+  };
+}
+
+void add_model(CliFlags& flags, CommandLine& result) {
+  flags
+      .value("--model", "MODEL", "Hugging Face directory, YAML file, or a name in configs/models",
+             into_text(result.engine.model, "a directory, a YAML file or a name in configs/models"))
+      ->required();
+}
+
+}  // namespace
+
+void add_sampling_flags(CliFlags& flags, SamplingParams& s) {
+  const char* group = "Sampling";
+  flags
+      .value("--max-tokens", "N", fmt::format("Most tokens to produce per prompt (default: {})", s.max_tokens),
+             into_integer(s.max_tokens, 1, kMaxInt32))
+      ->group(group);
+  flags
+      .value("--min-tokens", "N", "Tokens to produce before an end of sequence may come (default: 0)",
+             into_integer(s.min_tokens, 0, kMaxInt32))
+      ->group(group);
+  flags
+      .value("--temperature", "T", "0 takes the likeliest token (default: 0)", into_number(s.temperature, {.min = 0, .max = 100}))
+      ->group(group);
+  flags.value("--top-k", "K", "Sample from the K likeliest tokens; 0: off (default: 0)", into_integer(s.top_k, 0, kMaxInt32))
+      ->group(group);
+  flags
+      .value("--top-p", "P", "Sample from the likeliest tokens that make up this probability (default: 1)",
+             into_number(s.top_p, {.min = 0, .max = 1, .open_min = true}))
+      ->group(group);
+  flags
+      .value("--min-p", "P", "Drop tokens less likely than this share of the likeliest (default: 0)",
+             into_number(s.min_p, {.min = 0, .max = 1}))
+      ->group(group);
+  flags
+      .value("--repetition-penalty", "F", "Above 1 discourages tokens of prompt and output (default: 1)",
+             into_number(s.repetition_penalty, {.min = 0, .max = 100, .open_min = true}))
+      ->group(group);
+  flags
+      .value("--presence-penalty", "F", "Above 0 discourages tokens of the output (default: 0)",
+             into_number(s.presence_penalty, {.min = -2, .max = 2}))
+      ->group(group);
+  flags
+      .value("--frequency-penalty", "F", "The same, times their count (default: 0)",
+             into_number(s.frequency_penalty, {.min = -2, .max = 2}))
+      ->group(group);
+  flags
+      .value("--seed", "N", "Seed of the sampling (default: drawn anew)",
+             [&s](const std::string& text) { s.seed = parse_seed(text); })
+      ->group(group);
+  flags
+      .value(
+          "--stop", "TEXT", "End when this text appears, which is left out; may be repeated",
+          [&s](const std::string& text) {
+            check(!text.empty(), "'' is not allowed; allowed: text that is not empty");
+            s.stop.push_back(text);
+          },
+          Times::kMany)
+      ->group(group);
+  flags
+      .value(
+          "--stop-token-ids", "ID,…", "End when one of these tokens appears; may be repeated",
+          [&s](const std::string& text) {
+            const std::vector<int64_t> ids = parse_integers(text, 0, kMaxInt32);
+            s.stop_token_ids.insert(s.stop_token_ids.end(), ids.begin(), ids.end());
+          },
+          Times::kMany)
+      ->group(group);
+  flags.flag("--ignore-eos", "Go on after an end of sequence", s.ignore_eos)->group(group);
+  // 20: what the sampling kernels report at most (kMaxTopLogprobs in kernels/ops.h).
+  flags.value("--logprobs", "K", "Report the log-probability of each token and of the K best", into_integer(s.logprobs, 0, 20))
+      ->group(group);
+}
+
+void add_generate(CliFlags& flags, CommandLine& result) {
+  GenerateOptions& g = result.generate;
+  add_model(flags, result);
+  flags.value("--tokenizer", "DIR", "Directory with tokenizer.json (default: the model's)",
+              into_text(result.engine.tokenizer, "a directory"));
+  flags.value(
+      "-p,--prompt", "TEXT", "A prompt; may be repeated", [&g](const std::string& text) { g.prompts.emplace_back(text); },
+      Times::kMany);
+  flags.value("--prompts", "FILE", "A file with one prompt a line", into_text(g.prompts_file, "a file"));
+  flags.value(
+      "--prompt-token-ids", "ID,…", "A prompt as token ids; may be repeated",
+      [&g](const std::string& text) {
+        const std::vector<int64_t> ids = parse_integers(text, 0, kMaxInt32);
+        g.prompts.emplace_back(std::vector<int32_t>(ids.begin(), ids.end()));
+      },
+      Times::kMany);
+  flags.flag("--chat", "Put each prompt through the model's chat template", g.chat);
+  flags.value("--output-format", "text|json", "json prints one object a prompt (default: text)", [&g](const std::string& text) {
+    g.output_format = parse_choice<OutputFormat>(text, {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}});
+  });
+  add_sampling_flags(flags, g.sampling);
+  add_engine_flags(flags, result, false);
+  flags.app()->footer(
+      "Examples:\n"
+      "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
+      "  mpirun -np 4 lockstep generate --model DIR --chat -p \"Hello\" --temperature 0.7 --max-tokens 200\n"
+      "  lockstep generate --model qwen2.5-0.5b --load-format dummy --prompt-token-ids 1,2,3 --output-format json");
+}
+
+void add_bench_latency(CliFlags& flags, CommandLine& result) {
+  BenchLatencyOptions& b = result.bench_latency;
+  add_model(flags, result);
+  flags.value("--batch-sizes", "N,…", fmt::format("Sequences that decode together (default: {})", fmt::join(b.batch_sizes, ",")),
+              into_integers(b.batch_sizes, 1, 65536));
+  flags.value("--context", "N", fmt::format("Tokens that each sequence has before decoding (default: {})", b.context),
+              into_integer(b.context, 1, kMaxInt32));
+  flags.value("--output-len", "N", fmt::format("Tokens to decode per sequence (default: {})", b.output_len),
+              into_integer(b.output_len, 1, kMaxInt32));
+  flags.value("--prefill-lens", "N,…",
+              fmt::format("Prompt lengths of the prefill measurement (default: {})", fmt::join(b.prefill_lens, ",")),
+              into_integers(b.prefill_lens, 1, kMaxInt32));
+  flags.value("--repeats", "N", fmt::format("Measurements of each figure (default: {})", b.repeats),
+              into_integer(b.repeats, 1, 100000));
+  flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
+  add_engine_flags(flags, result, false);
+}
+
+void add_bench_comm(CliFlags& flags, CommandLine& result) {
+  BenchCommOptions& b = result.bench_comm;
+  flags.value("--sizes", "BYTES,…", fmt::format("Sizes of one AllReduce (default: {})", fmt::join(b.sizes, ",")),
+              [&b](const std::string& text) { b.sizes = parse_integers(text, 4, int64_t{1} << 34); });
+  flags.value("--repeats", "N", fmt::format("Measurements of each size (default: {})", b.repeats),
+              into_integer(b.repeats, 1, 1000000));
+  add_engine_flags(flags, result, true);
+}
+
+void add_inspect(CliFlags& flags, CommandLine& result) {
+  InspectOptions& i = result.inspect;
+  flags.value("DIR", "DIR", "Hugging Face directory", into_text(i.directory, "a directory"))->required();
+  flags.value("--tensor-parallel-size,--tp", "N", "Show what each of N ranks gets (also -tp N)",
+              into_integer(i.tensor_parallel_size, 1, 65536));
+}
+
+void add_config(CliFlags& flags, CommandLine& result) {
+  add_model(flags, result);
+  flags.value("--tokenizer", "DIR", "Directory with tokenizer.json (default: the model's)",
+              into_text(result.engine.tokenizer, "a directory"));
+  add_engine_flags(flags, result, false);
+}
+
+void add_tokenize(CliFlags& flags, CommandLine& result) {
+  TokenizeOptions& t = result.tokenize;
+  flags.value("--model", "DIR", "Directory with tokenizer.json", into_text(t.directory, "a directory"))->required();
+  flags.flag("--add-special-tokens", "Add what the tokenizer puts around a text (BOS and the like)", t.add_special_tokens);
+  flags.flag("--decode", "Read JSON arrays of ids and print their text", t.decode);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,50 @@
+// Glue between CLI11 and our value parsers: CLI11 splits the command line and writes the help, the parsers judge every value.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/command_line.h"
+
+namespace lockstep {
+
+// The flags of one subcommand and what to do with their values.
+class CliFlags {
+ public:
+  using Handler = std::function<void(const std::string& value)>;
+  enum class Times { kOnce, kMany };
+
+  explicit CliFlags(CLI::App* app) : app_(app) {}
+  CLI::App* app() const { return app_; }
+
+  // names as CLI11 takes them ("-p,--prompt"; "DIR" for a positional); handler may throw Error "'X' is not allowed; allowed: …".
+  CLI::Option* value(const std::string& names, const std::string& value_name, const std::string& help, Handler handler,
+                     Times times = Times::kOnce);
+  CLI::Option* flag(const std::string& names, const std::string& help, bool& target);
+
+  // After parsing: runs the handlers in the order typed. Throws Error naming flag, value and what is allowed.
+  void apply() const;
+
+ private:
+  struct Entry {
+    Handler handler;
+    Times times;
+  };
+  CLI::App* app_;
+  std::unordered_map<const CLI::Option*, Entry> entries_;
+};
+
+// Each adds its subcommand's flags; they write into `result`, which must outlive the flags.
+void add_engine_flags(CliFlags& flags, CommandLine& result, bool bench_comm);
+void add_sampling_flags(CliFlags& flags, SamplingParams& sampling);
+void add_generate(CliFlags& flags, CommandLine& result);
+void add_bench_latency(CliFlags& flags, CommandLine& result);
+void add_bench_comm(CliFlags& flags, CommandLine& result);
+void add_inspect(CliFlags& flags, CommandLine& result);
+void add_config(CliFlags& flags, CommandLine& result);
+void add_tokenize(CliFlags& flags, CommandLine& result);
+
+}  // namespace lockstep

@@ -1,0 +1,139 @@
+#include "config/command_line.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/error.h"
+#include "config/cli_flags.h"
+#include "config/engine_flags.h"
+#include "config/model_files.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kUsageError = 2;
+
+// What CLI11 cannot express: -tp N and -tp=N, though short names have one letter (-tp is -t with value p to it), and --flag=
+// with an empty value (it would take the next argument). Values of -p, --prompt and --stop stay as they are.
+std::vector<std::string> normalize(int argc, const char* const* argv) {
+  std::vector<std::string> args;
+  bool is_text = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string arg = argv[i];
+    if (is_text) {
+      is_text = false;
+    } else if (arg == "-tp" || arg.starts_with("-tp=")) {
+      arg.insert(0, "-");
+    } else if (arg == "-p" || arg == "--prompt" || arg == "--stop") {
+      is_text = true;
+    }
+    if (arg.size() > 3 && arg.starts_with("--") && arg.ends_with("=") && std::count(arg.begin(), arg.end(), '=') == 1) {
+      arg.pop_back();
+      args.push_back(arg);
+      arg.clear();
+    }
+    args.push_back(std::move(arg));
+  }
+  return args;
+}
+
+struct Subcommand {
+  Command command;
+  CliFlags flags;
+};
+
+std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
+  std::vector<Subcommand> all;
+  const auto add = [&](CLI::App& parent, Command command, const char* name, const char* help,
+                       void (*add_flags)(CliFlags&, CommandLine&)) {
+    all.push_back({command, CliFlags(parent.add_subcommand(name, help))});
+    add_flags(all.back().flags, result);
+  };
+  add(app, Command::kGenerate, "generate", "Continue prompts", add_generate);
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed");
+  bench->require_subcommand(1);
+  add(*bench, Command::kBenchLatency, "latency", "Decode and prefill rates, beside the memory-bandwidth floor",
+      add_bench_latency);
+  add(*bench, Command::kBenchComm, "comm", "AllReduce times over message sizes", add_bench_comm);
+  add(app, Command::kInspect, "inspect", "List a checkpoint's tensors and, with -tp N, who gets what", add_inspect);
+  add(app, Command::kConfig, "config", "Print the resolved model and engine options as YAML", add_config);
+  add(app, Command::kTokenize, "tokenize", "Turn lines of stdin into JSON arrays of token ids", add_tokenize);
+  return all;
+}
+
+// What one flag alone cannot know.
+void check_together(const CommandLine& line) {
+  if (line.command == Command::kGenerate) {
+    const GenerateOptions& g = line.generate;
+    check(!g.prompts.empty() || !g.prompts_file.empty(), "no prompt; give -p TEXT, --prompts FILE or --prompt-token-ids ID,…");
+    check(g.sampling.min_tokens <= g.sampling.max_tokens, "--min-tokens is {}; allowed: at most --max-tokens, {}",
+          g.sampling.min_tokens, g.sampling.max_tokens);
+  }
+}
+
+std::string program_of(const CLI::App& app) {
+  std::string name = app.get_name();
+  for (const CLI::App* sub : app.get_subcommands()) name += " " + program_of(*sub);
+  return name;
+}
+
+}  // namespace
+
+std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* const* argv, const std::string& version) {
+  CommandLine result;
+  CLI::App app("LLM inference for mpirun and Slurm: one process per GPU or CPU rank, Megatron tensor parallelism.", "lockstep");
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "Help of all subcommands");
+  app.set_version_flag("--version", version, "Version, commit, backends and library versions");
+  app.footer(
+      "Examples:\n"
+      "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
+      "  mpirun -np 2 lockstep bench latency --model qwen2.5-0.5b --load-format dummy\n"
+      "  lockstep inspect DIR -tp 4\n"
+      "  lockstep config --model llama-3-8b\n"
+      "  echo Hello | lockstep tokenize --model DIR\n"
+      "Each subcommand has its own --help.");
+  const std::vector<Subcommand> subcommands = add_subcommands(app, result);
+  const auto error = [&](const char* what) {
+    const std::string program = program_of(app);
+    return ExitRequest{kUsageError, fmt::format("{}: {}\nRun `{} --help` for what is allowed.\n", program, what, program), true};
+  };
+  try {
+    std::vector<std::string> args = normalize(argc, argv);
+    std::reverse(args.begin(), args.end());  // as CLI11 wants it
+    app.parse(std::move(args));
+    for (const Subcommand& sub : subcommands) {
+      if (!sub.flags.app()->parsed()) continue;
+      result.command = sub.command;
+      sub.flags.apply();
+    }
+    check_together(result);
+  } catch (const CLI::CallForHelp&) {
+    return ExitRequest{0, app.help(), false};
+  } catch (const CLI::CallForAllHelp&) {
+    return ExitRequest{0, app.help("", CLI::AppFormatMode::All), false};
+  } catch (const CLI::CallForVersion&) {
+    return ExitRequest{0, version.ends_with('\n') ? version : version + "\n", false};
+  } catch (const CLI::ParseError& e) {
+    return error(e.what());
+  } catch (const Error& e) {
+    return error(e.what());
+  }
+  return result;
+}
+
+EngineOptions resolve_engine_options(const CommandLine& command_line) {
+  EngineOptions options;
+  options.model = command_line.engine.model;
+  options.tokenizer = command_line.engine.tokenizer;
+  if (!options.model.empty()) {
+    const std::filesystem::path found = find_model(options.model);
+    if (!std::filesystem::is_directory(found)) apply_engine_section(found, options);
+  }
+  for (const auto& [name, value] : command_line.engine_flags) find_engine_flag(name)->set(options, value);
+  return options;
+}
+
+}  // namespace lockstep

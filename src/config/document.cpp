@@ -1,0 +1,45 @@
+#include "config/document.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "base/error.h"
+
+namespace lockstep {
+
+const Node* Node::find(std::string_view key) const {
+  if (const Map* map = get_if<Map>()) {
+    for (const auto& [name, node] : *map) {
+      if (name == key) return &node;
+    }
+  }
+  return nullptr;
+}
+
+std::string Node::describe() const {
+  if (const List* list = get_if<List>()) return fmt::format("a list of {}", list->size());
+  if (const Map* map = get_if<Map>()) return fmt::format("a map of {} keys", map->size());
+  if (is_null()) return "null";
+  constexpr size_t kShown = 80;
+  const std::string shown = text.size() <= kShown ? text : text.substr(0, kShown) + "…";
+  return get_if<std::string>() ? fmt::format("\"{}\"", shown) : shown;
+}
+
+std::string read_text_file(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto status = std::filesystem::status(file, error);
+  check(std::filesystem::exists(status), "{}: no such file", file.string());
+  check(std::filesystem::is_regular_file(status), "{}: not a regular file", file.string());
+  std::ifstream in(file, std::ios::binary);
+  check(in.good(), "{}: cannot be opened for reading; check its permissions", file.string());
+  std::string text(kMaxDocumentBytes + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  check(!in.bad(), "{}: reading it failed", file.string());
+  text.resize(static_cast<size_t>(in.gcount()));
+  check(text.size() <= kMaxDocumentBytes, "{}: larger than {} MiB, too large for a configuration file", file.string(),
+        kMaxDocumentBytes >> 20);
+  return text;
+}
+
+}  // namespace lockstep

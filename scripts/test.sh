@@ -24,7 +24,7 @@ if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
 fi
 check "import direction" python3 scripts/check_includes.py
 
-build_all
+build_all all
 
 # The GPU tests come first: on a machine without a GPU they all skip themselves, which is no closing line to judge a run by.
 if [ -e build/cuda/CTestTestfile.cmake ] && cuda_toolkit >/dev/null; then

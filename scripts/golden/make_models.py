@@ -9,6 +9,8 @@ Each model is a Hugging Face directory with odd sizes that no number of ranks di
   prompts[].logits                {position: full row of fp32 logits}; position 0 is the first prompt token's
   smallest_margin                 least distance between the best and second best logit over all steps
 
+NAME.yaml describes the same architecture for a directory NAME that holds weights only (the tests make one from these).
+
 Weights are drawn so that the logits are well apart and so that every part (attention, biases, norms) changes the result. A seed is
 taken only when the smallest margin is far above rounding. See setup.sh for the environment.
 """
@@ -32,6 +34,8 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+
+COMMON = dict(max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)
 
 # name -> (family, configuration, how it is stored)
 MODELS = {
@@ -87,8 +91,7 @@ def build(family, settings, seed):
     """A model with random weights, fp32. Gains keep attention scores and logits at a few units."""
     config_class = getattr(transformers, f"{family}Config")
     model_class = getattr(transformers, f"{family}ForCausalLM")
-    config = config_class(max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, pad_token_id=None,
-                          attn_implementation="eager", **settings)
+    config = config_class(pad_token_id=None, attn_implementation="eager", **COMMON, **settings)
     torch.manual_seed(seed)
     model = model_class(config).eval()
     with torch.no_grad():
@@ -170,6 +173,17 @@ def rewrite_old_style(path):
     path.write_text(json.dumps(config, indent=2) + "\n")
 
 
+def write_yaml(path, family, settings, dtype):
+    """The architecture as the project's own YAML; JSON spells scalars as YAML does."""
+    rope = dict(settings["rope_parameters"])
+    lines = {"architecture": f"{family}ForCausalLM", **settings, "rope_theta": rope.pop("rope_theta"), **COMMON, "dtype": dtype}
+    del lines["rope_parameters"]
+    text = "".join(f"  {key}: {json.dumps(value)}\n" for key, value in lines.items())
+    if rope["rope_type"] != "default":
+        text += "  rope_scaling:\n" + "".join(f"    {key}: {json.dumps(value)}\n" for key, value in rope.items())
+    path.write_text(f"model:\n{text}weights: {path.stem}\n")
+
+
 def make(name, directory):
     family, settings, storage = MODELS[name]
     dtype = getattr(torch, storage["dtype"])
@@ -189,6 +203,7 @@ def make(name, directory):
     else:
         raise SystemExit(f"{name}: no seed gives margins above {MIN_MARGIN}")
     (directory / "golden.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
+    write_yaml(directory.parent / f"{name}.yaml", family, settings, storage["dtype"])
     logprobs = [value for prompt in result["prompts"] for value in prompt["logprobs"]]
     off = [abs(a - b) for prompt in result["prompts"] for a, b in zip(prompt["logprobs"], prompt["logprobs_bfloat16"])]
     size = sum(file.stat().st_size for file in directory.iterdir())

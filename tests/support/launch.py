@@ -1,0 +1,54 @@
+"""Starts lockstep under mpirun for the drivers in tests/golden and tests/fault. Python's standard library only."""
+
+import argparse
+import os
+import signal
+import subprocess
+
+SKIPPED = 77  # the exit code that ctest shows as "Skipped" (SKIP_RETURN_CODE)
+
+
+def parser(description):
+    """The arguments that every driver takes."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--mpirun", required=True)
+    result.add_argument("--lockstep", required=True, help="the binary")
+    return result
+
+
+def environment():
+    return {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+def launcher_flags(mpirun):
+    """More ranks than cores must be asked for with Open MPI; its default binding would put two ranks on a core each."""
+    version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, env=environment()).stdout
+    return ["--oversubscribe", "--bind-to", "none"] if "Open MPI" in version else []
+
+
+def rank_command(mpirun, ranks, command):
+    return [mpirun, *launcher_flags(mpirun), "-np", str(ranks), *map(str, command)]
+
+
+def start(command):
+    """A Popen in a process group of its own, output captured as text."""
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=environment(), start_new_session=True)
+
+
+def finish(process, timeout):
+    """(stdout, stderr) when it ends; after `timeout` seconds its whole group is killed and TimeoutError raised."""
+    try:
+        return process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise TimeoutError(f"still running after {timeout} s\n--- stdout\n{out}\n--- stderr\n{err}") from None
+
+
+def gpu_count():
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout
+    except OSError:
+        return 0
+    return sum(line.startswith("GPU") for line in listed.splitlines())

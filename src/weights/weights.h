@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <unordered_map>
@@ -9,22 +10,23 @@
 #include "base/tensor.h"
 #include "kernels/backend.h"
 #include "partition/partition.h"
+#include "weights/tensor_source.h"
 
 namespace lockstep {
 
 struct LoadReport {
-  int64_t bytes_read = 0;       // from the checkpoint, tensor data only
-  int64_t header_bytes = 0;
-  int64_t checkpoint_bytes = 0; // tensor data of the whole checkpoint
-  double seconds = 0.0;
+  int64_t bytes_read = 0;        // from the checkpoint, tensor data only
+  int64_t header_bytes = 0;      // headers and index
+  int64_t checkpoint_bytes = 0;  // tensor data of the whole checkpoint
+  double seconds = 0.0;          // headers included
 };
 
 class Weights {
  public:
-  // Allocates every parameter of the partition in `dtype`, in one buffer; contents undefined.
+  // Allocates every parameter of the partition in `dtype`, in one buffer, each 256-byte aligned; contents undefined.
   Weights(Backend& backend, const Partition& partition, DType dtype);
-  TensorView get(const std::string& name) const;            // throws Error for an unknown name
-  TensorView find(const std::string& name) const;           // data == nullptr for an unknown name
+  TensorView get(const std::string& name) const;   // throws Error for an unknown name
+  TensorView find(const std::string& name) const;  // data == nullptr for an unknown name
   DType dtype() const { return dtype_; }
   size_t bytes() const { return buffer_.bytes(); }
 
@@ -40,8 +42,14 @@ using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 // Reads this rank's slices of the safetensors checkpoint in `directory`, converts them to the weights' dtype and copies them to
 // the device. Every destination byte must be written exactly once. Throws Error naming the tensor that is missing, unknown,
 // truncated, overlapping, wrongly shaped or wrongly typed.
+// Reads in a few threads of its own; the backend is used, and `progress` (may be empty) called, from the calling thread only. An
+// exception from `progress` ends the load.
 LoadReport load_checkpoint(Weights& weights, const Partition& partition, const std::filesystem::path& directory, Backend& backend,
                            const LoadProgress& progress);
+
+// The same from any other source of tensors.
+LoadReport load_tensors(Weights& weights, const Partition& partition, const TensorSource& source, Backend& backend,
+                        const LoadProgress& progress);
 
 // --load-format dummy: random linears and embeddings (uniform, standard deviation 0.02), norms 1, biases small; the same whole
 // model for every tp.

@@ -1,0 +1,20 @@
+// JSON from files that nobody vouches for.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace lockstep {
+
+// Parses `text`. Throws Error, beginning with `where`, on anything but one JSON value: bad syntax or UTF-8, a key twice in one
+// object, nesting deeper than kMaxJsonDepth, an array of more than kMaxJsonArray values, or a zero byte.
+nlohmann::json parse_strict_json(std::string_view text, const std::string& where);
+
+inline constexpr int kMaxJsonDepth = 8;
+inline constexpr int kMaxJsonArray = 64;  // a shape has a handful of dimensions
+
+// A string of a file, fit for an error message: control characters replaced, cut after 120 bytes.
+std::string printable(std::string_view s);
+
+}  // namespace lockstep

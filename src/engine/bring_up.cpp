@@ -1,0 +1,229 @@
+#include "engine/bring_up.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
+#include "base/env.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/core_budget.h"
+#include "engine/progress_bar.h"
+
+namespace lockstep {
+namespace {
+
+constexpr double kMiB = 1024.0 * 1024.0;
+// Left free on a GPU beside what we count: cuBLASLt workspace, NCCL buffers, lazily made sampling buffers.
+constexpr int64_t kCudaReserve = 512ll << 20;
+// Share of the host's free memory that the KV pool of all CPU ranks may take.
+constexpr double kCpuKvShare = 0.5;
+
+// Threads for a CPU rank: each core that it may run on, shared with the ranks of this host that may run there too.
+int choose_threads(const World& world, int requested) {
+  if (requested > 0) return requested;
+  const cpu_set_t mine = own_affinity();
+  std::string mask(CPU_SETSIZE, '0');
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &mine)) mask[static_cast<size_t>(core)] = '1';
+  }
+  const std::string key = world.host() + '/';
+  const std::vector<std::string> all = world.all_gather(key + mask, "CPU affinity");
+  double share = 0.0;
+  for (size_t core = 0; core < mask.size(); ++core) {
+    if (mask[core] != '1') continue;
+    int users = 0;
+    for (const std::string& other : all) {
+      users += other.compare(0, key.size(), key) == 0 && other[key.size() + core] == '1' ? 1 : 0;
+    }
+    share += 1.0 / std::max(users, 1);
+  }
+  const double quota = own_cpu_quota();
+  if (quota > 0.0) share = std::min(share, quota / world.local_size());
+  return std::max(1, static_cast<int>(share + 1e-6));
+}
+
+bool use_cuda(DeviceChoice device) {
+  if (device == DeviceChoice::kCpu) return false;
+  const CudaPlatform platform = probe_cuda();
+  const bool available = platform.built && platform.device_count > 0;
+  check(available || device != DeviceChoice::kCuda, "--device cuda: {}; use --device cpu or auto", platform.why_unavailable);
+  return available;
+}
+
+// How many ranks of this host use the same GPU as this one, itself included.
+int count_sharers(const World& world, int cuda_device) {
+  const std::string mine = world.host() + '/' + describe_cuda_device(cuda_device).uuid;
+  const std::vector<std::string> all = world.all_gather(mine, "GPU UUIDs");
+  return static_cast<int>(std::count(all.begin(), all.end(), mine));
+}
+
+DType choose_dtype(const EngineOptions& options, const ModelConfig& config) {
+  return options.dtype == "auto" ? config.dtype : dtype_from_name(options.dtype);
+}
+
+RunnerLimits choose_limits(const EngineOptions& options, const ModelConfig& config, bool cuda, const Workload& workload) {
+  RunnerLimits limits;
+  limits.max_model_len = options.max_model_len > 0 ? options.max_model_len : config.max_position_embeddings;
+  if (workload.longest > 0) limits.max_model_len = std::min(limits.max_model_len, workload.longest);
+  limits.max_num_seqs = options.max_num_seqs;
+  if (workload.num_sequences > 0) {
+    limits.max_num_seqs = static_cast<int32_t>(std::min<int64_t>(limits.max_num_seqs, workload.num_sequences));
+  }
+  limits.max_num_batched_tokens = options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : (cuda ? 8192 : 512);
+  if (workload.total_tokens > 0) {
+    // A step holds prompts, or what preempted sequences compute again, or one token of each sequence.
+    const int64_t useful = std::max<int64_t>(workload.total_tokens, limits.max_num_seqs);
+    limits.max_num_batched_tokens = std::min(limits.max_num_batched_tokens, useful);
+  }
+  return limits;
+}
+
+// KV blocks for this rank: what memory allows, but not more than the limits or the workload can use.
+int64_t count_kv_blocks(const World& world, Backend& backend, const EngineOptions& options, const KvLayout& kv,
+                        const RunnerLimits& limits, const Workload& workload, int64_t activation_bytes, int sharers) {
+  const auto blocks_for = [&](int64_t tokens) { return (tokens + kv.block_size - 1) / kv.block_size; };
+  int64_t useful = limits.max_num_seqs * blocks_for(limits.max_model_len);
+  if (workload.total_tokens > 0) {
+    useful = std::min(useful, blocks_for(workload.total_tokens) + workload.num_sequences);
+  }
+  const auto block_bytes = static_cast<int64_t>(kv.bytes_per_block());
+  if (block_bytes == 0) return useful;  // a rank without heads
+  const MemoryInfo memory = backend.memory();
+  int64_t budget = 0;
+  if (options.kv_cache_memory_gib > 0.0) {
+    budget = static_cast<int64_t>(options.kv_cache_memory_gib * 1024.0 * kMiB);
+  } else if (backend.kind() == DeviceKind::kCuda) {
+    const auto used = static_cast<double>(memory.total_bytes - memory.free_bytes);
+    const double left = static_cast<double>(memory.total_bytes) * options.gpu_memory_utilization - used;
+    budget = static_cast<int64_t>(left / sharers) - activation_bytes - kCudaReserve;
+  } else {
+    budget = static_cast<int64_t>(static_cast<double>(memory.free_bytes) * kCpuKvShare / world.local_size());
+  }
+  return std::min(useful, budget / block_bytes);
+}
+
+std::string describe_load(const LoadReport& report, const Partition& partition, const World& world) {
+  return fmt::format(
+      "rank {} on {}: read {:.1f} MiB of {:.1f} MiB ({:.1f} %) in {:.2f} s, {:.2f} GB/s; {} query heads, {} KV heads, "
+      "{} FFN columns, {} vocabulary rows",
+      world.rank(), world.host(), static_cast<double>(report.bytes_read) / kMiB,
+      static_cast<double>(report.checkpoint_bytes) / kMiB,
+      100.0 * static_cast<double>(report.bytes_read) / static_cast<double>(std::max<int64_t>(report.checkpoint_bytes, 1)),
+      report.seconds, static_cast<double>(report.bytes_read) / std::max(report.seconds, 1e-9) / 1e9,
+      partition.share.q_heads.size(), partition.share.kv_heads.size(), partition.share.ffn.size(), partition.share.vocab.size());
+}
+
+Workload share_workload(const World& world, const Workload& mine) {
+  Workload all;
+  const Workload root = world.is_root() ? mine : Workload{};
+  all.num_sequences = world.all_max(root.num_sequences, "the workload");
+  all.prompt_tokens = world.all_max(root.prompt_tokens, "the workload");
+  all.total_tokens = world.all_max(root.total_tokens, "the workload");
+  all.longest = world.all_max(root.longest, "the workload");
+  return all;
+}
+
+}  // namespace
+
+std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& options, const ModelConfig& config,
+                                      Workload workload) {
+  world.require_same("the model's configuration", fmt::format("{:016x}", config.hash()));
+  workload = share_workload(world, workload);
+  const int tp = world.size();
+
+  std::unique_ptr<Backend> backend;
+  std::optional<int> cuda_device;
+  bool cuda = false;
+  world.phase("choosing the device", [&] { cuda = use_cuda(options.device); });
+  world.require_same("the kind of device (--device)", cuda ? "cuda" : "cpu");
+  if (cuda) cuda_device = choose_cuda_device(world);
+  const int sharers = cuda ? count_sharers(world, *cuda_device) : 1;
+  const int threads = cuda ? 1 : choose_threads(world, options.threads);
+  world.phase("opening the device", [&] {
+    backend = cuda ? make_cuda_backend(*cuda_device) : make_cpu_backend(threads, Env::read().cpu_isa.value_or(""));
+  });
+  for (const std::string& line : world.all_gather(backend->description(), "device descriptions")) {
+    if (world.is_root()) spdlog::info("device: {}", line);
+  }
+
+  Partition partition;
+  RunnerLimits limits;
+  DType dtype = DType::kFloat32;
+  world.phase("partitioning the model", [&] {
+    partition = make_partition(config, tp, world.rank());
+    limits = choose_limits(options, config, cuda, workload);
+    dtype = choose_dtype(options, config);
+  });
+  const DType act = backend->activation_dtype(dtype);
+  const auto max_reduce = static_cast<size_t>(limits.max_num_batched_tokens * config.hidden_size) * sizeof(float);
+  std::unique_ptr<Communicator> comm = make_communicator(world, *backend, options.allreduce, max_reduce,
+                                                         Sampler::max_all_gather_bytes(config, tp, limits.max_num_seqs));
+
+  std::unique_ptr<Weights> weights;
+  LoadReport report;
+  world.phase("loading the weights", [&] {
+    weights = std::make_unique<Weights>(*backend, partition, dtype);
+    if (options.load_format == LoadFormat::kDummy) {
+      fill_dummy(*weights, partition, options.seed, *backend);
+    } else {
+      check(!config.weights.empty(), "{}: names no weights; give `weights:` in the YAML file, or --load-format dummy",
+            options.model);
+      ProgressBar bar("loading", world.is_root());
+      report = load_checkpoint(*weights, partition, config.weights, *backend,
+                               [&](int64_t done, int64_t total) { bar.update(done, total); });
+    }
+    backend->synchronize();
+  });
+  if (options.load_format != LoadFormat::kDummy) {
+    for (const std::string& line : world.all_gather(describe_load(report, partition, world), "load reports")) {
+      if (world.is_root()) spdlog::info("{}", line);
+    }
+  }
+
+  KvLayout kv;
+  kv.num_layers = config.num_layers;
+  kv.kv_heads = partition.share.kv_heads.size();
+  kv.head_dim = config.head_dim;
+  kv.block_size = options.block_size;
+  kv.dtype = dtype;
+  const auto activation_bytes =
+      static_cast<int64_t>(Decoder::activation_bytes(config, partition.share, act, limits.max_num_batched_tokens)) +
+      limits.max_num_seqs * partition.share.vocab.size() * static_cast<int64_t>(sizeof(float));
+  world.barrier("all weights to be loaded");
+  const int64_t num_blocks = world.all_min(
+      count_kv_blocks(world, *backend, options, kv, limits, workload, activation_bytes, sharers), "the size of the KV pool");
+  std::unique_ptr<ModelRunner> runner;
+  world.phase("allocating the KV cache", [&] {
+    const int64_t pool_tokens = num_blocks * kv.block_size;
+    check(num_blocks > 0,
+          "no memory is left for the KV cache: weights take {:.0f} MiB, activations {:.0f} MiB, one block {:.2f} MiB; raise "
+          "--gpu-memory-utilization, lower --max-num-batched-tokens, or use more ranks",
+          static_cast<double>(weights->bytes()) / kMiB, static_cast<double>(activation_bytes) / kMiB,
+          static_cast<double>(kv.bytes_per_block()) / kMiB);
+    if (limits.max_model_len > pool_tokens) {
+      check(options.max_model_len == 0 && workload.longest == 0,
+            "a sequence of {} tokens does not fit the KV cache, which has room for {} tokens ({} blocks of {}); lower "
+            "--max-model-len or "
+            "--max-tokens, or raise --kv-cache-memory-gib or --gpu-memory-utilization",
+            limits.max_model_len, pool_tokens, num_blocks, kv.block_size);
+      spdlog::warn("the context is cut from {} to {} tokens, which is what the KV cache holds", limits.max_model_len,
+                   pool_tokens);
+      limits.max_model_len = pool_tokens;
+    }
+    const auto weight_bytes = static_cast<double>(weights->bytes());
+    runner = std::make_unique<ModelRunner>(config, std::move(partition), std::move(backend), std::move(comm), std::move(weights),
+                                           kv, num_blocks, limits);
+    runner->backend().synchronize();
+    if (world.is_root()) {
+      spdlog::info(
+          "memory of rank 0: weights {:.1f} MiB, activations {:.1f} MiB, KV cache {:.1f} MiB = {} tokens; {} at most, context {}",
+          weight_bytes / kMiB, static_cast<double>(activation_bytes) / kMiB,
+          static_cast<double>(kv.bytes_per_block()) * static_cast<double>(num_blocks) / kMiB, pool_tokens, limits.max_num_seqs,
+          limits.max_model_len);
+    }
+  });
+  return runner;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,155 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <random>
+
+#include "base/error.h"
+
+namespace lockstep {
+namespace {
+
+uint64_t random_seed() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32) | device();
+}
+
+std::string describe(const StepPlan& plan) {
+  return fmt::format("step {}, {} sequences, {} tokens", plan.step, plan.sequences.size(), plan.num_tokens());
+}
+
+// Collective over the world.
+Floor measure(const World& world, ModelRunner& runner) {
+  world.barrier("the bandwidth measurement");
+  Floor floor;
+  floor.bandwidth = runner.backend().measure_read_bandwidth();
+  const auto mine = static_cast<double>(runner.decoder().weight_bytes_per_step());
+  constexpr double kNano = 1e9;
+  floor.seconds_per_step =
+      static_cast<double>(world.all_max(static_cast<int64_t>(mine / floor.bandwidth * kNano), "the bandwidth measurement")) /
+      kNano;
+  floor.bytes_per_step = world.all_max(static_cast<int64_t>(mine), "the bandwidth measurement");
+  return floor;
+}
+
+SchedulerLimits scheduler_limits(const ModelRunner& runner) {
+  SchedulerLimits limits;
+  limits.max_num_seqs = runner.limits().max_num_seqs;
+  limits.max_num_batched_tokens = runner.limits().max_num_batched_tokens;
+  limits.max_model_len = runner.limits().max_model_len;
+  limits.block_size = runner.cache().layout().block_size;
+  limits.num_blocks = runner.cache().num_blocks();
+  return limits;
+}
+
+}  // namespace
+
+Engine::Engine(const World& world, ModelRunner& runner, const EngineOptions& options, const Tokenizer* tokenizer)
+    : world_(world),
+      runner_(runner),
+      tokenizer_(tokenizer),
+      scheduler_(scheduler_limits(runner)),
+      watchdog_(world, Seconds(options.step_timeout_s)) {
+  watchdog_.watch(runner.communicator());
+}
+
+int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params) {
+  const ModelConfig& config = runner_.config();
+  for (const int32_t token : prompt) {
+    check(token >= 0 && token < config.vocab_size, "prompt token id {} is outside the vocabulary, 0 to {}", token,
+          config.vocab_size - 1);
+  }
+  check(tokenizer_ != nullptr || params.stop.empty(),
+        "stop strings need a tokenizer, and the model has none; use --stop-token-ids");
+  auto sequence = std::make_unique<Sequence>();
+  sequence->id = next_id_;
+  sequence->prompt_len = static_cast<int64_t>(prompt.size());
+  sequence->max_len = std::min(sequence->prompt_len + params.max_tokens, runner_.limits().max_model_len);
+  sequence->tokens = std::move(prompt);
+  sequence->params = params;
+  sequence->seed = params.seed ? *params.seed : random_seed();
+  sequence->stop_tokens = params.stop_token_ids;
+  if (!params.ignore_eos) {
+    sequence->stop_tokens.insert(sequence->stop_tokens.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
+  }
+  scheduler_.add(std::move(sequence));
+  if (tokenizer_ != nullptr) texts_.emplace(next_id_, TextStream(*tokenizer_, params.stop));
+  return next_id_++;
+}
+
+void Engine::send(StepPlan& plan) {
+  std::vector<std::byte> bytes = plan.serialize();
+  world_.broadcast(bytes, "the step plan");
+}
+
+std::vector<SequenceOutput> Engine::step() {
+  StepPlan plan = scheduler_.schedule();
+  last_step_tokens_ = plan.num_tokens();
+  const Watchdog::Guard guard(watchdog_, describe(plan));
+  send(plan);
+  const StepResult result = runner_.run(plan);
+  const std::vector<Sequence*> sampled = scheduler_.commit();
+  check(sampled.size() == result.tokens.size(), "step {} sampled {} tokens for {} sequences", plan.step, result.tokens.size(),
+        sampled.size());
+
+  std::vector<SequenceOutput> outputs;
+  for (size_t i = 0; i < sampled.size(); ++i) {
+    Sequence& sequence = *sampled[i];
+    SequenceOutput out;
+    out.id = sequence.id;
+    out.token = result.tokens[i];
+    if (result.logprob_index[i] >= 0) {
+      const LogprobResult& l = result.logprobs[static_cast<size_t>(result.logprob_index[i])];
+      out.logprob = l.chosen;
+      for (int32_t k = 0; k < std::min<int64_t>(sequence.params.logprobs, runner_.config().vocab_size); ++k) {
+        out.top_logprobs.push_back({l.top_token[k], l.top_logprob[k]});
+      }
+    }
+    scheduler_.append(sequence, out.token);
+    if (const auto text = texts_.find(sequence.id); text != texts_.end()) {
+      // A stop token ends the text without being part of it.
+      if (sequence.finish != FinishReason::kStop) out.text = text->second.push(out.token);
+      if (text->second.stopped()) sequence.finish = FinishReason::kStop;
+      if (sequence.finish != FinishReason::kNone) {
+        out.text += text->second.finish();
+        texts_.erase(text);
+      }
+    }
+    out.finish = sequence.finish;
+    if (out.finish != FinishReason::kNone) scheduler_.remove(sequence);
+    outputs.push_back(std::move(out));
+  }
+  return outputs;
+}
+
+Floor Engine::measure_floor() {
+  StepPlan plan;
+  plan.kind = StepKind::kMeasure;
+  const Watchdog::Guard guard(watchdog_, "the bandwidth measurement");
+  send(plan);
+  return measure(world_, runner_);
+}
+
+void Engine::shutdown() {
+  StepPlan plan;
+  plan.kind = StepKind::kShutdown;
+  send(plan);
+}
+
+void serve_rank(const World& world, ModelRunner& runner, const EngineOptions& options) {
+  Watchdog watchdog(world, Seconds(options.step_timeout_s));
+  watchdog.watch(runner.communicator());
+  for (;;) {
+    std::vector<std::byte> bytes;
+    world.broadcast(bytes, "the step plan", /*idle=*/true);
+    const StepPlan plan = StepPlan::deserialize(bytes);
+    if (plan.kind == StepKind::kShutdown) return;
+    const Watchdog::Guard guard(watchdog, describe(plan));
+    if (plan.kind == StepKind::kMeasure) {
+      measure(world, runner);
+    } else {
+      runner.run(plan);
+    }
+  }
+}
+
+}  // namespace lockstep

@@ -1,9 +1,10 @@
 #include "config/command_line.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <iterator>
+#include <utility>
 
 #include "base/error.h"
 #include "config/cli_flags.h"
@@ -22,17 +23,15 @@ std::vector<std::string> normalize(int argc, const char* const* argv) {
   bool is_text = false;
   for (int i = 1; i < argc; ++i) {
     std::string arg = argv[i];
-    if (is_text) {
-      is_text = false;
-    } else if (arg == "-tp" || arg.starts_with("-tp=")) {
-      arg.insert(0, "-");
-    } else if (arg == "-p" || arg == "--prompt" || arg == "--stop") {
-      is_text = true;
+    if (std::exchange(is_text, false)) {
+      args.push_back(std::move(arg));
+      continue;
     }
-    if (arg.size() > 3 && arg.starts_with("--") && arg.ends_with("=") && std::count(arg.begin(), arg.end(), '=') == 1) {
+    is_text = arg == "-p" || arg == "--prompt" || arg == "--stop";
+    if (arg == "-tp" || arg.starts_with("-tp=")) arg.insert(0, "-");
+    if (arg.size() > 3 && arg.starts_with("--") && arg.find('=') == arg.size() - 1) {
       arg.pop_back();
-      args.push_back(arg);
-      arg.clear();
+      args.push_back(std::exchange(arg, ""));
     }
     args.push_back(std::move(arg));
   }
@@ -96,7 +95,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
       "  echo Hello | lockstep tokenize --model DIR\n"
       "Each subcommand has its own --help.");
   const std::vector<Subcommand> subcommands = add_subcommands(app, result);
-  const auto error = [&](const char* what) {
+  const auto error = [&](const std::string& what) {
     const std::string program = program_of(app);
     return ExitRequest{kUsageError, fmt::format("{}: {}\nRun `{} --help` for what is allowed.\n", program, what, program), true};
   };
@@ -116,6 +115,10 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
     return ExitRequest{0, app.help("", CLI::AppFormatMode::All), false};
   } catch (const CLI::CallForVersion&) {
     return ExitRequest{0, version.ends_with('\n') ? version : version + "\n", false};
+  } catch (const CLI::RequiredError& e) {
+    // CLI11 looks for what is missing first; a misspelt flag or subcommand is the likelier cause.
+    const std::vector<std::string> extra = app.remaining(true);
+    return error(extra.empty() ? e.what() : fmt::format("{}; not understood: {}", e.what(), fmt::join(extra, " ")));
   } catch (const CLI::ParseError& e) {
     return error(e.what());
   } catch (const Error& e) {

@@ -17,7 +17,7 @@ struct Node {
   using Map = std::vector<std::pair<std::string, Node>>;  // in the file's order; no key twice
   std::variant<std::monostate, bool, int64_t, double, std::string, List, Map> value;
   std::string text;  // a scalar as written, without quotes; for messages and for the parsers of flags
-  int line = 0;      // where the value begins, counted from 1
+  int line = 0;      // of its key, or of the value itself in a list; counted from 1
 
   bool is_null() const { return std::holds_alternative<std::monostate>(value); }
   template <typename T>

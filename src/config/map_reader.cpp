@@ -91,7 +91,6 @@ std::optional<std::vector<int32_t>> MapReader::token_ids(std::string_view key, i
 void MapReader::refuse(std::string_view key, std::string_view allowed) const {
   const Node* node = node_->find(key);
   if (node == nullptr) {
-    // A map's own line is where its first key stands, which would mislead: say only which file.
     fail("{}: missing key '{}'; needed: {}", file_, path_of(key), allowed);
   }
   fail("{}:{}: key '{}' is {}; allowed: {}", file_, node->line, path_of(key), node->describe(), allowed);

@@ -35,6 +35,7 @@ void TreeBuilder::add(Node node) {
   if (open_.empty()) {
     root_ = std::move(node);
   } else if (Open& parent = open_.back(); parent.is_map) {
+    node.line = parent.lines.at(parent.key);  // a YAML null or map begins later, where it would mislead
     std::get<Node::Map>(parent.node.value).emplace_back(std::exchange(parent.key, {}), std::move(node));
     parent.has_key = false;
   } else {

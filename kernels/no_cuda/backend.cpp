@@ -1,1 +1,24 @@
-// temporary
+// What a build without CUDA says of it.
+#include "kernels/backend.h"
+
+#include "base/error.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kWhy =
+    "this build of lockstep has no CUDA; build the preset `cuda` (needs the CUDA Toolkit), or use --device cpu";
+
+}  // namespace
+
+CudaPlatform probe_cuda() {
+  CudaPlatform platform;
+  platform.why_unavailable = kWhy;
+  return platform;
+}
+
+CudaDevice describe_cuda_device(int index) { fail("CUDA device {}: {}", index, kWhy); }
+
+std::unique_ptr<Backend> make_cuda_backend(int device_index) { fail("CUDA device {}: {}", device_index, kWhy); }
+
+}  // namespace lockstep

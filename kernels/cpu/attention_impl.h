@@ -1,0 +1,207 @@
+// Attention of a few query rows over one chunk of context; see kernels.h. A row's result depends on its own query and limit
+// alone: scores are dot products over head_dim as in dot_impl.h, sums over positions go in order.
+#pragma once
+
+#include "kernels/cpu/dot_impl.h"
+#include "kernels/cpu/kernels.h"
+
+namespace lockstep::cpu {
+namespace {
+
+// Rows above which a chunk of keys or values is converted to float32 once instead of at each use.
+constexpr int64_t kConvertRows = 8;
+constexpr float kInfinity = __builtin_inff();
+
+template <int NR, typename T>
+inline void score_tile(const AttentionChunkArgs& a, const T* const* k, int64_t row, int64_t mr, int64_t position) {
+  float sums[kTileM * NR];
+  dot_tile_upto<kTileM, NR, false>(sums, a.q + row, mr, k + position, a.head_dim, 0);
+  for (int64_t m = 0; m < mr; ++m) {
+    for (int n = 0; n < NR; ++n) a.scores[(row + m) * kAttentionChunk + position + n] = sums[m * NR + n] * a.scale;
+  }
+}
+
+// scores[r][j] = q[r] . k[j] * scale, at least for j < limit[r].
+template <typename T>
+inline void compute_scores(const AttentionChunkArgs& a, const T* const* k) {
+  for (int64_t j = 0; j < a.positions; j += kTileN) {
+    for (int64_t r = 0; r < a.rows; r += kTileM) {
+      const int64_t mr = min64(kTileM, a.rows - r);
+      const int64_t wanted = min64(a.limit[r + mr - 1], a.positions);  // limits ascend
+      if (wanted >= j + kTileN) {
+        score_tile<kTileN>(a, k, r, mr, j);
+      } else {
+        for (int64_t i = j; i < wanted; ++i) score_tile<1>(a, k, r, mr, i);
+      }
+    }
+  }
+}
+
+// scores[r][j] becomes exp(scores[r][j] - max[r]); fills max and sum.
+inline void exponentiate(const AttentionChunkArgs& a) {
+  for (int64_t r = 0; r < a.rows; ++r) {
+    float* s = a.scores + r * kAttentionChunk;
+    const int64_t n = a.limit[r];
+    Vec top = set1(-kInfinity);
+    int64_t j = 0;
+    for (; j + kLanes <= n; j += kLanes) top = max(load(s + j), top);
+    float row_max = reduce_max(top);
+    for (; j < n; ++j) row_max = s[j] > row_max ? s[j] : row_max;
+    const Vec shift = set1(row_max);
+    Vec total = zero();
+    for (j = 0; j + kLanes <= n; j += kLanes) {
+      const Vec e = exp(sub(load(s + j), shift));
+      store(s + j, e);
+      total = add(total, e);
+    }
+    float sum = reduce_add(total);
+    if (j < n) {
+      store_part(s + j, exp(sub(load_part(s + j, n - j), shift)), n - j);
+      sum += reduce_add(load_part(s + j, n - j));
+    }
+    a.max[r] = row_max;
+    a.sum[r] = sum;
+  }
+}
+
+// out[m][0 .. NV vectors) += sum over j in [begin, end) of p[m][j] * v[j], in order of j. tail > 0: one vector of `tail`
+// elements.
+template <int MR, int NV, typename T>
+inline void value_tile(float* const* out, const float* const* p, const T* const* v, int64_t d, int64_t tail, int64_t begin,
+                       int64_t end) {
+  Vec acc[MR * NV];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 8
+    for (int i = 0; i < NV; ++i) acc[m * NV + i] = tail ? load_part(out[m] + d, tail) : load(out[m] + d + i * kLanes);
+  }
+  for (int64_t j = begin; j < end; ++j) {
+    Vec vv[NV];
+#pragma GCC unroll 8
+    for (int i = 0; i < NV; ++i) vv[i] = tail ? load_part(v[j] + d, tail) : load(v[j] + d + i * kLanes);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) {
+      const Vec pm = set1(p[m][j]);
+#pragma GCC unroll 8
+      for (int i = 0; i < NV; ++i) acc[m * NV + i] = fma(pm, vv[i], acc[m * NV + i]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 8
+    for (int i = 0; i < NV; ++i) {
+      if (tail) {
+        store_part(out[m] + d, acc[m * NV + i], tail);
+      } else {
+        store(out[m] + d + i * kLanes, acc[m * NV + i]);
+      }
+    }
+  }
+}
+
+constexpr int kValueVectors = LOCKSTEP_SIMD == 512 ? 4 : 2;
+
+template <int MR, typename T>
+inline void value_rows(float* const* out, const float* const* p, const T* const* v, int64_t head_dim, int64_t begin,
+                       int64_t end) {
+  if (begin >= end) return;
+  int64_t d = 0;
+  for (; d + kValueVectors * kLanes <= head_dim; d += kValueVectors * kLanes) {
+    value_tile<MR, kValueVectors>(out, p, v, d, 0, begin, end);
+  }
+  for (; d + kLanes <= head_dim; d += kLanes) value_tile<MR, 1>(out, p, v, d, 0, begin, end);
+  if (d < head_dim) value_tile<MR, 1>(out, p, v, d, head_dim - d, begin, end);
+}
+
+// out[r] += sum over j < limit[r] of scores[r][j] * v[j].
+template <typename T>
+inline void weigh_values(const AttentionChunkArgs& a, const T* const* v) {
+  constexpr int kRows = 4;
+  for (int64_t r = 0; r < a.rows; r += kRows) {
+    const int64_t mr = min64(kRows, a.rows - r);
+    float* out[kRows];
+    const float* p[kRows];
+    for (int64_t m = 0; m < mr; ++m) {
+      out[m] = a.out + (r + m) * a.head_dim;
+      p[m] = a.scores + (r + m) * kAttentionChunk;
+    }
+    const int64_t common = a.limit[r];  // the smallest of these rows
+    if (mr == 4) {
+      value_rows<4>(out, p, v, a.head_dim, 0, common);
+    } else if (mr == 3) {
+      value_rows<3>(out, p, v, a.head_dim, 0, common);
+    } else if (mr == 2) {
+      value_rows<2>(out, p, v, a.head_dim, 0, common);
+    } else {
+      value_rows<1>(out, p, v, a.head_dim, 0, common);
+    }
+    for (int64_t m = 1; m < mr; ++m) value_rows<1>(out + m, p + m, v, a.head_dim, common, a.limit[r + m]);
+  }
+}
+
+template <typename T>
+inline void convert_positions(const AttentionChunkArgs& a, const T* const* in, const float** out) {
+  const int64_t stride = (a.head_dim + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+  for (int64_t j = 0; j < a.positions; ++j) {
+    float* to = a.converted + j * stride;
+    int64_t i = 0;
+    for (; i + kLanes <= a.head_dim; i += kLanes) store(to + i, load(in[j] + i));
+    if (i < a.head_dim) store_part(to + i, load_part(in[j] + i, a.head_dim - i), a.head_dim - i);
+    out[j] = to;
+  }
+}
+
+static void attention_chunk(const AttentionChunkArgs& a) {
+  for (int64_t i = 0; i < a.rows * a.head_dim; ++i) a.out[i] = 0.0f;
+  with_type(a.kv_dtype, [&]<typename T>(const T*) {
+    const bool convert = sizeof(T) == 2 && a.rows >= kConvertRows;
+    const float* converted[kAttentionChunk];
+    const T* typed[kAttentionChunk] = {};
+    for (int64_t j = 0; j < a.positions; ++j) typed[j] = static_cast<const T*>(a.k[j]);
+    if (convert) {
+      convert_positions(a, typed, converted);
+      compute_scores(a, converted);
+    } else {
+      compute_scores(a, typed);
+    }
+    exponentiate(a);
+    for (int64_t j = 0; j < a.positions; ++j) typed[j] = static_cast<const T*>(a.v[j]);
+    if (convert) {
+      convert_positions(a, typed, converted);
+      weigh_values(a, converted);
+    } else {
+      weigh_values(a, typed);
+    }
+  });
+}
+
+static void attention_merge(float* max_in_out, float* sum, float* out, float next_max, float next_sum, const float* next,
+                            int64_t n) {
+  const float top = next_max > *max_in_out ? next_max : *max_in_out;
+  float scales[kLanes] = {};
+  scales[0] = *max_in_out - top;
+  scales[1] = next_max - top;
+  Vec scale_pair = exp(load(scales));
+  store(scales, scale_pair);
+  const Vec old_scale = set1(scales[0]), next_scale = set1(scales[1]);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store(out + i, fma(load(next + i), next_scale, mul(load(out + i), old_scale)));
+  }
+  if (i < n) {
+    const Vec merged = fma(load_part(next + i, n - i), next_scale, mul(load_part(out + i, n - i), old_scale));
+    store_part(out + i, merged, n - i);
+  }
+  *sum = *sum * scales[0] + next_sum * scales[1];
+  *max_in_out = top;
+}
+
+static void divide(float* out, const float* in, float sum, int64_t n) {
+  const Vec divisor = set1(sum);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(out + i, div(load(in + i), divisor));
+  if (i < n) store_part(out + i, div(load_part(in + i, n - i), divisor), n - i);
+}
+
+}  // namespace
+}  // namespace lockstep::cpu

@@ -1,0 +1,122 @@
+// CpuKernels: the inner loops of the CPU backend, compiled once for each instruction set and chosen at run time.
+//
+// The files kernels_<isa>.cpp include the same *_impl.h with another simd.h vector. Whatever they define has internal
+// linkage and they use nothing of the standard library that could be emitted as an inline function, so that no instruction of
+// a newer processor reaches the rest of the program through the linker's choice among equal symbols. For the same reason the
+// arguments here are plain pointers.
+//
+// Order of summation: a dot product over K is cut into K-blocks of kBlockK elements. Within a block, lane l of one vector
+// accumulator takes the elements l, l + W, l + 2 W, ... in order (W: lanes of the instruction set); then the lanes are added
+// by halves; the blocks are added in order. Every path does exactly this, so that an output depends on its own row alone: not
+// on the other rows of the batch, not on the number of threads, not on how the work was tiled.
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+
+namespace lockstep::cpu {
+
+// K-block: five rows of x and five of w in float32 fit into a first-level cache of 32 KiB together.
+inline constexpr int64_t kBlockK = 512;
+// Rows of w that linear_blocked converts to float32 at a time: kBlockN * kBlockK * 4 bytes lie in the second-level cache.
+inline constexpr int64_t kBlockN = 120;
+// Up to this many rows, x passes over w in its own dtype (weight-streaming); above, w is converted block by block.
+inline constexpr int64_t kMaxStreamRows = 20;
+// Bytes of scratch that linear_blocked needs.
+inline constexpr int64_t kLinearScratchBytes = kBlockN * kBlockK * 4;
+
+struct LinearArgs {
+  const float* x = nullptr;  // [m, k], rows x_stride apart
+  int64_t x_stride = 0;
+  const void* w = nullptr;  // [n, k], rows w_stride apart
+  int64_t w_stride = 0;
+  DType w_dtype = DType::kFloat32;
+  const void* bias = nullptr;  // [n] or null
+  DType bias_dtype = DType::kFloat32;
+  float* out = nullptr;  // [m, n], rows out_stride apart
+  int64_t out_stride = 0;
+  int64_t k = 0;
+};
+
+// Context positions that one attention task covers; chunks begin at multiples of it, whatever the batch.
+inline constexpr int64_t kAttentionChunk = 256;
+// Rows (query token, query head) of one attention task.
+inline constexpr int64_t kAttentionRows = 64;
+inline constexpr int64_t kMaxHeadDim = 1024;
+
+// One chunk of context against the rows of one task, all of which share a KV head.
+struct AttentionChunkArgs {
+  int64_t rows = 0;
+  const float* const* q = nullptr;  // [rows] pointers to [head_dim]
+  const int64_t* limit = nullptr;   // [rows] positions of the chunk that the row may see, 0..kAttentionChunk, ascending
+  int64_t positions = 0;            // the largest limit
+  const void* const* k = nullptr;   // [positions] pointers to [head_dim] of kv_dtype
+  const void* const* v = nullptr;
+  DType kv_dtype = DType::kFloat32;
+  int64_t head_dim = 0;
+  float scale = 1.0f;
+  float* scores = nullptr;     // scratch [rows, kAttentionChunk]
+  float* converted = nullptr;  // scratch [kAttentionChunk, head_dim rounded up to kMaxLanes]
+  // Results: out[r] = sum over positions of exp(score - max[r]) * v, sum[r] = sum of exp(score - max[r]).
+  float* max = nullptr;  // [rows]; rows with limit 0: -infinity
+  float* sum = nullptr;  // [rows]; 0
+  float* out = nullptr;  // [rows, head_dim]; zeros
+};
+inline constexpr int64_t kMaxLanes = 16;
+
+struct NormRopeArgs {
+  float* qkv = nullptr;  // one token: [(q_heads + 2 kv_heads) * head_dim], changed in place
+  int64_t q_heads = 0, kv_heads = 0, head_dim = 0;
+  const void* q_norm = nullptr;  // [head_dim] or null
+  const void* k_norm = nullptr;
+  DType q_norm_dtype = DType::kFloat32;
+  DType k_norm_dtype = DType::kFloat32;
+  float eps = 0.0f;
+  const float* cos_sin = nullptr;  // [head_dim / 2][2]
+  void* k_cache = nullptr;         // head 0's place for this token; head h is h * head_stride elements further
+  void* v_cache = nullptr;
+  int64_t head_stride = 0;
+  DType kv_dtype = DType::kFloat32;
+};
+
+struct CpuKernels {
+  const char* isa;
+  int tile_n;  // rows of w that go through a tile together; threads get multiples of it
+
+  // out[0..m) x [n_begin, n_end) for m <= kMaxStreamRows: reads w once.
+  void (*linear_stream)(const LinearArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
+  // out[m_begin..m_end) x [n_begin, n_end) for many rows. scratch: kLinearScratchBytes, 64-byte aligned.
+  void (*linear_blocked)(const LinearArgs& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* scratch);
+
+  void (*attention_chunk)(const AttentionChunkArgs& args);
+  // Adds a partial result of the chunk that follows to the running one: maxima and sums are scalars, out and next_out [n].
+  void (*attention_merge)(float* max, float* sum, float* out, float next_max, float next_sum, const float* next_out, int64_t n);
+  // out[i] = in[i] / sum.
+  void (*divide)(float* out, const float* in, float sum, int64_t n);
+
+  // x[i] += sum[i] + bias[i]; bias may be null.
+  void (*add_sum)(float* x, const float* sum, const void* bias, DType bias_dtype, int64_t n);
+  void (*rms_norm)(float* out, const float* x, const void* weight, DType weight_dtype, float eps, int64_t n);
+  void (*norm_rope_store)(const NormRopeArgs& args);
+  void (*silu_mul)(float* out, const float* gate, const float* up, int64_t n);
+  void (*to_float)(float* out, const void* in, DType in_dtype, int64_t n);
+  void (*from_float)(void* out, DType out_dtype, const float* in, int64_t n);
+
+  // out[b] = the largest of x[b * kMaxBlock ..] that is not NaN; -infinity when there is none.
+  void (*block_max)(float* out, const float* x, int64_t n);
+  // Sum of exp((x[i] - max) * inv_temperature); NaN elements count 0 if skip_nan, else the sum is NaN.
+  double (*sum_exp)(const float* x, float max, float inv_temperature, bool skip_nan, int64_t n);
+  // Reads [data, data + bytes) and returns something that depends on all of it; bytes is a multiple of 1024.
+  float (*read_all)(const void* data, int64_t bytes);
+};
+inline constexpr int64_t kMaxBlock = 64;
+
+const CpuKernels& scalar_kernels();
+const CpuKernels& avx2_kernels();
+const CpuKernels& avx512_kernels();
+
+// The best that the processor has and `cap` allows ("": no cap). Throws Error for another name.
+const CpuKernels& choose_kernels(const char* cap);
+
+}  // namespace lockstep::cpu

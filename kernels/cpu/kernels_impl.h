@@ -1,0 +1,31 @@
+// The table of one instruction set's kernels; the last include of kernels_<isa>.cpp.
+#pragma once
+
+#include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/elementwise_impl.h"
+#include "kernels/cpu/linear_impl.h"
+
+namespace lockstep::cpu {
+namespace {
+
+constexpr CpuKernels make_kernels(const char* isa) {
+  return {.isa = isa,
+          .tile_n = kTileN,
+          .linear_stream = linear_stream,
+          .linear_blocked = linear_blocked,
+          .attention_chunk = attention_chunk,
+          .attention_merge = attention_merge,
+          .divide = divide,
+          .add_sum = add_sum,
+          .rms_norm = rms_norm,
+          .norm_rope_store = norm_rope_store,
+          .silu_mul = silu_mul,
+          .to_float = to_float,
+          .from_float = from_float,
+          .block_max = block_max,
+          .sum_exp = sum_exp,
+          .read_all = read_all};
+}
+
+}  // namespace
+}  // namespace lockstep::cpu

@@ -1,0 +1,313 @@
+// Sampling: penalties, thresholds, the choice of a token, log-probabilities. Logits are float32.
+//
+// A row's maxima over blocks of kMaxBlock logits are found first, vectorised; most blocks then cannot hold what is looked for and
+// are never touched again.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "base/error.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/random.h"
+
+namespace lockstep::cpu {
+namespace {
+
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+// -log(-log(u)) for the largest u that sample_uniform returns, 1 - 2^-24, is 16.64: no noise is larger.
+constexpr float kMaxGumbel = 16.7f;
+
+int64_t num_blocks(int64_t n) { return (n + kMaxBlock - 1) / kMaxBlock; }
+
+// A row of logits with its block maxima.
+struct Row {
+  const float* x;
+  int64_t n;
+  const float* block_max;  // [num_blocks(n)]
+
+  float max() const {
+    const float* best = std::max_element(block_max, block_max + num_blocks(n));
+    return n > 0 ? *best : kLowest;
+  }
+  // fn(i, x[i]) for every logit >= *bound, in order; NaN never is. The bound may rise meanwhile.
+  template <typename Fn>
+  void for_each_from(const float* bound, Fn&& fn) const {
+    for (int64_t b = 0; b < num_blocks(n); ++b) {
+      if (!(block_max[b] >= *bound)) continue;
+      const int64_t end = std::min(n, (b + 1) * kMaxBlock);
+      for (int64_t i = b * kMaxBlock; i < end; ++i) {
+        if (x[i] >= *bound) fn(i, x[i]);
+      }
+    }
+  }
+};
+
+// The k-th largest logit, counting equal ones apart; -infinity where there are fewer than k. Keeps a buffer of the best so far
+// and raises the bar each time it is full, so that nearly all blocks are skipped.
+float kth_largest(const Row& row, int64_t k) {
+  std::vector<float> best;
+  const auto capacity = static_cast<size_t>(k + std::max<int64_t>(k, 256));
+  best.reserve(std::min(capacity, static_cast<size_t>(row.n)));
+  const auto shrink = [&] {
+    std::nth_element(best.begin(), best.begin() + (k - 1), best.end(), std::greater<>());
+    best.resize(static_cast<size_t>(k));
+    return best.back();
+  };
+  float bar = kLowest;
+  row.for_each_from(&bar, [&](int64_t, float x) {
+    best.push_back(x);
+    if (best.size() == capacity) bar = shrink();
+  });
+  return static_cast<int64_t>(best.size()) < k ? kLowest : shrink();
+}
+
+// Of `values` (any order), the smallest of the largest ones whose weights exp((x - max) / temperature) reach `target`; the
+// smallest of all where they never do. Quickselect by weight: halves the candidates each time.
+float smallest_of_nucleus(std::vector<float>& values, double max, double temperature, double target) {
+  const auto weight = [&](float x) { return std::exp((static_cast<double>(x) - max) / temperature); };
+  auto begin = values.begin(), end = values.end();
+  double above = 0.0;  // weight of what lies before begin
+  while (end - begin > 64) {
+    const auto middle = begin + (end - begin) / 2;
+    std::nth_element(begin, middle, end, std::greater<>());
+    double upper = above;
+    for (auto it = begin; it != middle; ++it) upper += weight(*it);
+    if (upper >= target) {
+      end = middle;
+    } else {
+      above = upper;
+      begin = middle;
+    }
+  }
+  std::sort(begin, end, std::greater<>());
+  for (auto it = begin; it != end; ++it) {
+    above += weight(*it);
+    if (above >= target) return *it;
+  }
+  return *(end - 1);
+}
+
+float top_p_threshold(const Row& row, const CpuKernels& kernels, const SamplingRow& params, float after_top_k) {
+  const double max = row.max(), temperature = params.temperature, top_p = std::max(params.top_p, 0.0f);
+  std::vector<float> values;
+  double total = 0.0;
+  float bar = after_top_k;
+  if (after_top_k > kLowest) {
+    row.for_each_from(&bar, [&](int64_t, float x) {
+      values.push_back(x);
+      total += std::exp((static_cast<double>(x) - max) / temperature);
+    });
+  } else {
+    total = kernels.sum_exp(row.x, row.max(), 1.0f / params.temperature, true, row.n);
+    // What weighs less than this would, all together, not be half of the mass that top_p leaves out.
+    const double negligible = (1.0 - top_p) * total / (2.0 * static_cast<double>(row.n));
+    bar = static_cast<float>(max + temperature * std::log(std::min(negligible, 1.0)));
+    bar = std::min(bar, row.max());
+    row.for_each_from(&bar, [&](int64_t, float x) { values.push_back(x); });
+  }
+  return smallest_of_nucleus(values, max, temperature, top_p * total);
+}
+
+// The smallest logit from `bar` on whose probability is at least min_p times the largest.
+float min_p_threshold(const Row& row, const SamplingRow& params, float bar) {
+  const double max = row.max(), temperature = params.temperature, min_p = params.min_p;
+  float smallest = row.max();
+  const float from = std::max(bar, static_cast<float>(max + temperature * std::log(min_p) - 1e-3 * (1.0 + std::abs(max))));
+  row.for_each_from(&from, [&](int64_t, float x) {
+    if (x < smallest && std::exp((static_cast<double>(x) - max) / temperature) >= min_p) smallest = x;
+  });
+  return smallest;
+}
+
+float threshold_of(const Row& row, const CpuKernels& kernels, const SamplingRow& params) {
+  const float max = row.max();
+  if (params.temperature == 0.0f || !(max > kLowest) || std::isinf(max)) return kLowest;
+  float threshold = kLowest;
+  if (params.top_k > 0 && params.top_k < row.n) threshold = kth_largest(row, params.top_k);
+  if (params.top_p < 1.0f) threshold = std::max(threshold, top_p_threshold(row, kernels, params, threshold));
+  if (params.min_p > 0.0f) threshold = std::max(threshold, min_p_threshold(row, params, threshold));
+  return threshold;
+}
+
+// Later wins only if better: equal values go to the lower id.
+void improve(Candidate& best, float value, int32_t token) {
+  if (value > best.value || (value == best.value && token < best.token)) best = {value, token};
+}
+
+// See Ops::sample_candidates. A logit of -infinity (banned) never wins.
+Candidate best_candidate(const Row& row, int64_t vocab_begin, float threshold, const SamplingRow& params) {
+  Candidate best{kLowest, -1};
+  float bar = std::max(threshold, std::numeric_limits<float>::lowest());
+  if (params.temperature == 0.0f) {
+    const float max = row.max();
+    if (max >= bar) {
+      bar = max;
+      row.for_each_from(&bar, [&](int64_t i, float x) {
+        if (best.token < 0) best = {x, static_cast<int32_t>(vocab_begin + i)};
+      });
+    }
+    return best;
+  }
+  row.for_each_from(&bar, [&](int64_t i, float x) {
+    const auto token = static_cast<int32_t>(vocab_begin + i);
+    const float scaled = x / params.temperature;
+    if (scaled + kMaxGumbel < best.value) return;
+    const float uniform = sample_uniform(params.seed, params.output_index, token);
+    const float value = scaled - std::log(-std::log(uniform));
+    if (best.token < 0) {
+      best = {value, token};
+    } else {
+      improve(best, value, token);
+    }
+  });
+  return best;
+}
+
+}  // namespace
+
+void CpuOps::count_tokens(int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids, int64_t n,
+                          bool in_prompt) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t local = ids[i] - vocab_begin;
+    if (local < 0 || local >= vocab_size) continue;
+    if (in_prompt) {
+      counts[local] |= kInPromptBit;
+    } else {
+      ++counts[local];
+    }
+  }
+}
+
+void CpuOps::process_logits(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const LogitEdit* edits,
+                            int32_t* counts, const int32_t* last_token) {
+  check_float32("process_logits", "logits", logits);
+  check_shape("process_logits", "logits", logits, logits.rows, logits.cols);
+  const int64_t n = logits.cols;
+  pool_.parallel_for(logits.rows, row_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const SamplingRow& row = rows[s];
+      float* x = logits.slice_rows(s, 1).as<float>();
+      if (row.penalty_row >= 0) {
+        int32_t* seen = counts + row.penalty_row * n;
+        const int64_t last = row.output_index > 0 ? last_token[row.slot] - vocab_begin : -1;
+        if (last >= 0 && last < n) ++seen[last];
+        for (int64_t i = 0; i < n; ++i) {
+          if (seen[i] == 0) continue;
+          const int32_t in_output = seen[i] & ~kInPromptBit;
+          x[i] = x[i] > 0.0f ? x[i] / row.repetition_penalty : x[i] * row.repetition_penalty;
+          if (in_output > 0) x[i] -= row.frequency_penalty * static_cast<float>(in_output) + row.presence_penalty;
+        }
+      }
+      for (int32_t e = row.edit_begin; e < row.edit_end; ++e) {
+        const int64_t local = edits[e].token - vocab_begin;
+        if (local >= 0 && local < n) x[local] += edits[e].add;
+      }
+    }
+  });
+}
+
+const float* CpuOps::block_maxima(const TensorView& logits) {
+  const int64_t blocks = num_blocks(logits.cols);
+  float* maxima = shared_scratch_.get_as<float>(std::max<int64_t>(1, logits.rows * blocks));
+  pool_.parallel_for(logits.rows * blocks, kElementGrain / kMaxBlock, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end;) {
+      const int64_t s = i / blocks, b = i % blocks;
+      const int64_t row_end = std::min(end, (s + 1) * blocks);  // the run may begin and end inside rows
+      const int64_t from = b * kMaxBlock, to = std::min(logits.cols, (b + row_end - i) * kMaxBlock);
+      kernels_.block_max(maxima + i, logits.slice_rows(s, 1).as<const float>() + from, to - from);
+      i = row_end;
+    }
+  });
+  return maxima;
+}
+
+void CpuOps::sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) {
+  check_float32("sample_thresholds", "full", full);
+  check_shape("sample_thresholds", "full", full, full.rows, full.cols);
+  const float* maxima = block_maxima(full);
+  pool_.parallel_items(full.rows, pool_.threads(), [&](int, int64_t s) {
+    const Row row{full.slice_rows(s, 1).as<const float>(), full.cols, maxima + s * num_blocks(full.cols)};
+    threshold[s] = threshold_of(row, kernels_, rows[s]);
+  });
+}
+
+void CpuOps::sample_candidates(Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,
+                               const SamplingRow* rows) {
+  check_float32("sample_candidates", "logits", logits);
+  check_shape("sample_candidates", "logits", logits, logits.rows, logits.cols);
+  const float* maxima = block_maxima(logits);
+  const int64_t blocks = num_blocks(logits.cols);
+  // Parts of a row, so that one sequence uses all threads.
+  const int64_t parts = logits.rows >= pool_.threads() ? 1 : std::clamp<int64_t>(logits.cols / 8192, 1, pool_.threads());
+  std::vector<Candidate> partial(static_cast<size_t>(logits.rows * parts));
+  pool_.parallel_items(logits.rows * parts, pool_.threads(), [&](int, int64_t i) {
+    const int64_t s = i / parts, part = i % parts;
+    const int64_t first_block = blocks * part / parts, last_block = blocks * (part + 1) / parts;
+    const int64_t from = first_block * kMaxBlock, to = std::min(logits.cols, last_block * kMaxBlock);
+    const Row row{logits.slice_rows(s, 1).as<const float>() + from, to - from, maxima + s * blocks + first_block};
+    partial[static_cast<size_t>(i)] = best_candidate(row, vocab_begin + from, threshold ? threshold[s] : kLowest, rows[s]);
+  });
+  for (int64_t s = 0; s < logits.rows; ++s) out[s] = best_of(partial.data() + s * parts, parts, 1);
+}
+
+Candidate CpuOps::best_of(const Candidate* candidates, int64_t n, int64_t stride) {
+  Candidate best{kLowest, -1};
+  for (int64_t i = 0; i < n; ++i) {
+    const Candidate& c = candidates[i * stride];
+    if (c.token < 0 || std::isnan(c.value)) continue;
+    if (best.token < 0) {
+      best = c;
+    } else {
+      improve(best, c.value, c.token);
+    }
+  }
+  return best;
+}
+
+void CpuOps::choose_tokens(int32_t* tokens, int32_t* last_token, const Candidate* candidates, int32_t num_shards,
+                           int32_t num_rows, const SamplingRow* rows) {
+  for (int32_t s = 0; s < num_rows; ++s) {
+    tokens[s] = best_of(candidates + s, num_shards, num_rows).token;
+    last_token[rows[s].slot] = tokens[s];
+  }
+}
+
+void CpuOps::logprobs(LogprobResult* results, TensorView full, const int32_t* tokens, const LogprobRequest* requests, int32_t n) {
+  check_float32("logprobs", "full", full);
+  check_shape("logprobs", "full", full, full.rows, full.cols);
+  for (int32_t i = 0; i < n; ++i) {
+    check(requests[i].row >= 0 && requests[i].row < full.rows, "logprobs: request {} is for row {} of {}", i, requests[i].row,
+          full.rows);
+    check(requests[i].count >= 0 && requests[i].count <= kMaxTopLogprobs, "logprobs: request {} wants the best {}, at most {}", i,
+          requests[i].count, kMaxTopLogprobs);
+  }
+  if (n == 0) return;
+  const float* maxima = block_maxima(full);
+  pool_.parallel_items(n, pool_.threads(), [&](int, int64_t i) {
+    const LogprobRequest& request = requests[i];
+    const Row row{full.slice_rows(request.row, 1).as<const float>(), full.cols, maxima + request.row * num_blocks(full.cols)};
+    const float max = row.max();
+    const double log_sum = std::log(kernels_.sum_exp(row.x, max, 1.0f, false, row.n));  // NaN if a logit is
+    const auto logprob = [&](float x) { return static_cast<float>(static_cast<double>(x) - max - log_sum); };
+    LogprobResult& result = results[i];
+    const int32_t chosen = tokens[request.row];
+    result.chosen = chosen >= 0 && chosen < row.n ? logprob(row.x[chosen]) : kLowest;
+    std::fill_n(result.top_logprob, kMaxTopLogprobs, kLowest);
+    std::fill_n(result.top_token, kMaxTopLogprobs, -1);
+    if (request.count == 0) return;
+    const float bar = kth_largest(row, request.count);
+    std::vector<Candidate> top;
+    row.for_each_from(&bar, [&](int64_t token, float x) { top.push_back({x, static_cast<int32_t>(token)}); });
+    const auto count = std::min<size_t>(top.size(), static_cast<size_t>(request.count));
+    std::partial_sort(
+        top.begin(), top.begin() + static_cast<std::ptrdiff_t>(count), top.end(),
+        [](const Candidate& a, const Candidate& b) { return a.value > b.value || (a.value == b.value && a.token < b.token); });
+    for (size_t j = 0; j < count; ++j) {
+      result.top_logprob[j] = logprob(top[j].value);
+      result.top_token[j] = top[j].token;
+    }
+  });
+}
+
+}  // namespace lockstep::cpu

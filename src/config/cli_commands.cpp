@@ -96,7 +96,7 @@ void add_sampling_flags(CliFlags& flags, SamplingParams& s) {
       ->group(group);
   flags
       .value(
-          "--stop-token-ids", "ID,…", "End when one of these tokens appears; may be repeated",
+          "--stop-token-ids", "ID,...", "End when one of these tokens appears; may be repeated",
           [&s](const std::string& text) {
             const std::vector<int64_t> ids = parse_integers(text, 0, kMaxInt32);
             s.stop_token_ids.insert(s.stop_token_ids.end(), ids.begin(), ids.end());
@@ -119,7 +119,7 @@ void add_generate(CliFlags& flags, CommandLine& result) {
       Times::kMany);
   flags.value("--prompts", "FILE", "A file with one prompt a line", into_text(g.prompts_file, "a file"));
   flags.value(
-      "--prompt-token-ids", "ID,…", "A prompt as token ids; may be repeated",
+      "--prompt-token-ids", "ID,...", "A prompt as token ids; may be repeated",
       [&g](const std::string& text) {
         const std::vector<int64_t> ids = parse_integers(text, 0, kMaxInt32);
         g.prompts.emplace_back(std::vector<int32_t>(ids.begin(), ids.end()));
@@ -141,13 +141,14 @@ void add_generate(CliFlags& flags, CommandLine& result) {
 void add_bench_latency(CliFlags& flags, CommandLine& result) {
   BenchLatencyOptions& b = result.bench_latency;
   add_model(flags, result);
-  flags.value("--batch-sizes", "N,…", fmt::format("Sequences that decode together (default: {})", fmt::join(b.batch_sizes, ",")),
+  flags.value("--batch-sizes", "N,...",
+              fmt::format("Sequences that decode together (default: {})", fmt::join(b.batch_sizes, ",")),
               into_integers(b.batch_sizes, 1, 65536));
   flags.value("--context", "N", fmt::format("Tokens that each sequence has before decoding (default: {})", b.context),
               into_integer(b.context, 1, kMaxInt32));
   flags.value("--output-len", "N", fmt::format("Tokens to decode per sequence (default: {})", b.output_len),
               into_integer(b.output_len, 1, kMaxInt32));
-  flags.value("--prefill-lens", "N,…",
+  flags.value("--prefill-lens", "N,...",
               fmt::format("Prompt lengths of the prefill measurement (default: {})", fmt::join(b.prefill_lens, ",")),
               into_integers(b.prefill_lens, 1, kMaxInt32));
   flags.value("--repeats", "N", fmt::format("Measurements of each figure (default: {})", b.repeats),
@@ -158,7 +159,7 @@ void add_bench_latency(CliFlags& flags, CommandLine& result) {
 
 void add_bench_comm(CliFlags& flags, CommandLine& result) {
   BenchCommOptions& b = result.bench_comm;
-  flags.value("--sizes", "BYTES,…", fmt::format("Sizes of one AllReduce (default: {})", fmt::join(b.sizes, ",")),
+  flags.value("--sizes", "BYTES,...", fmt::format("Sizes of one AllReduce (default: {})", fmt::join(b.sizes, ",")),
               [&b](const std::string& text) { b.sizes = parse_integers(text, 4, int64_t{1} << 34); });
   flags.value("--repeats", "N", fmt::format("Measurements of each size (default: {})", b.repeats),
               into_integer(b.repeats, 1, 1000000));

@@ -66,7 +66,7 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
 void check_together(const CommandLine& line) {
   if (line.command == Command::kGenerate) {
     const GenerateOptions& g = line.generate;
-    check(!g.prompts.empty() || !g.prompts_file.empty(), "no prompt; give -p TEXT, --prompts FILE or --prompt-token-ids ID,…");
+    check(!g.prompts.empty() || !g.prompts_file.empty(), "no prompt; give -p TEXT, --prompts FILE or --prompt-token-ids ID,...");
     check(g.sampling.min_tokens <= g.sampling.max_tokens, "--min-tokens is {}; allowed: at most --max-tokens, {}",
           g.sampling.min_tokens, g.sampling.max_tokens);
   }
@@ -86,6 +86,8 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of all subcommands");
   app.set_version_flag("--version", version, "Version, commit, backends and library versions");
+  const std::vector<Subcommand> subcommands = add_subcommands(app, result);
+  // After the subcommands, which would inherit it.
   app.footer(
       "Examples:\n"
       "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
@@ -94,7 +96,6 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
       "  lockstep config --model llama-3-8b\n"
       "  echo Hello | lockstep tokenize --model DIR\n"
       "Each subcommand has its own --help.");
-  const std::vector<Subcommand> subcommands = add_subcommands(app, result);
   const auto error = [&](const std::string& what) {
     const std::string program = program_of(app);
     return ExitRequest{kUsageError, fmt::format("{}: {}\nRun `{} --help` for what is allowed.\n", program, what, program), true};

@@ -106,7 +106,7 @@ const std::vector<EngineFlag>& engine_flags() {
   constexpr double kMaxSeconds = 30 * 86400;
   static const std::vector<EngineFlag> all = {
       choice({"device"}, &EngineOptions::device, devices(), "Where to compute; auto is cuda where there is a GPU", true),
-      choice({"dtype"}, &EngineOptions::dtype, dtypes(), "Type of the weights in memory; auto is the checkpoint's", true),
+      choice({"dtype"}, &EngineOptions::dtype, dtypes(), "Type of the weights in memory; auto is the checkpoint's", false),
       choice({"load-format"}, &EngineOptions::load_format, load_formats(),
              "auto reads the checkpoint, dummy makes random weights", false),
       dummy_seed(),
@@ -123,7 +123,7 @@ const std::vector<EngineFlag>& engine_flags() {
       number({"kv-cache-memory-gib"}, &EngineOptions::kv_cache_memory_gib, 1 << 20, true, "GIB",
              "Size of the KV cache per rank; auto decides from the memory there is", false),
       count({"threads"}, &EngineOptions::threads, 4096, true,
-            "CPU threads per rank; auto is the cores of the host over its ranks", true),
+            "CPU threads per rank; auto is the cores of the host over its ranks"),
       choice({"allreduce"}, &EngineOptions::allreduce, all_reduces(), "Transport of the AllReduce on CUDA", true),
       number({"init-timeout"}, &EngineOptions::init_timeout_s, kMaxSeconds, false, "SECONDS",
              "Deadline of every wait before the first step", true),

@@ -11,17 +11,28 @@
 
 namespace lockstep {
 
+// A stream of ids on its way to text.
+class DecodeStream {
+ public:
+  virtual ~DecodeStream() = default;
+  virtual void push(int32_t id, std::string& out) = 0;  // appends the text that this id settles
+  virtual void finish(std::string& out) = 0;            // appends what was held back; nothing may be pushed afterwards
+};
+
 class Tokenizer {
  public:
   // path: tokenizer.json or the directory that holds it. Throws Error naming file, component and what is supported.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
   virtual ~Tokenizer() = default;
 
-  // text: UTF-8; invalid bytes are replaced by U+FFFD as Python's errors="replace" does. Added tokens (special or not) found in the
-  // text become their ids. add_special_tokens runs the post-processor (BOS and the like).
+  // text: UTF-8; invalid bytes are replaced by U+FFFD as Python's errors="replace" does. Added tokens (special or not) found in
+  // the text become their ids. add_special_tokens runs the post-processor (BOS and the like). Throws Error for a character that
+  // only an unk_token missing from the vocabulary could stand for, and when a regular expression gives up.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
+  // The stream of one text; must not outlive the tokenizer.
+  virtual std::unique_ptr<DecodeStream> decode_stream(bool skip_special_tokens) const = 0;
   // Text of the ids, as Hugging Face's decode(skip_special_tokens=…). Unknown ids are skipped.
-  virtual std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const = 0;
+  std::string decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const;
 
   virtual std::optional<int32_t> token_to_id(std::string_view token) const = 0;
   virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
@@ -30,19 +41,18 @@ class Tokenizer {
 };
 
 // Turns a stream of ids into a stream of text. The concatenation of all pieces equals decode() of all ids, and a piece never ends
-// inside a UTF-8 character.
+// inside a UTF-8 character. The cost of an id does not depend on how many came before. Held back are: an incomplete character;
+// with byte fallback the current run of byte tokens, whose text is known at its end only.
 class Detokenizer {
  public:
-  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens) : tokenizer_(&tokenizer), skip_special_(skip_special_tokens) {}
+  Detokenizer(const Tokenizer& tokenizer, bool skip_special_tokens);
   std::string push(int32_t id);  // the text that this id completes; may be empty
-  std::string finish();          // what was held back (an incomplete character becomes U+FFFD)
+  std::string finish();          // what was held back (an incomplete character becomes U+FFFD); then a new text may begin
 
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
-  std::vector<int32_t> window_;  // ids whose text depends on each other
-  std::string emitted_;          // text of the window that was given out
-  bool at_start_ = true;
+  std::unique_ptr<DecodeStream> stream_;
 };
 
 struct ChatMessage {
@@ -53,7 +63,8 @@ struct ChatMessage {
 // The chat template of a model directory. ChatML and Llama 2/3 style templates are recognised and rendered natively.
 class ChatTemplate {
  public:
-  // Reads tokenizer_config.json (chat_template) or chat_template.jinja. Throws Error when there is none or it is of another style.
+  // Reads tokenizer_config.json (chat_template) or chat_template.jinja. Throws Error when there is none or it is of another
+  // style.
   static ChatTemplate load(const std::filesystem::path& directory);
   // The prompt text, special tokens spelled out, ending with the start of the assistant's turn.
   std::string render(const std::vector<ChatMessage>& messages) const;

@@ -1,0 +1,62 @@
+// Decoders: tokens back to text. Component `decoder` of tokenizer.json.
+//
+// A decoder is a chain of steps. `tokenizers` runs each step over the whole list of tokens; we let the tokens stream through the
+// chain, so that one implementation serves decode() and incremental detokenization, and both give the same text.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/component.h"
+
+namespace lockstep::text {
+
+// A step at work on one text.
+class DecodeStage {
+ public:
+  virtual ~DecodeStage() = default;
+  // A part of a token, cut between characters; ends_token: its last part. What the step can already tell goes to the next step.
+  virtual void push(std::string_view part, bool ends_token) = 0;
+  // No more tokens: gives the rest to the next step and finishes that.
+  virtual void finish() = 0;
+};
+
+// A step as the file describes it; immutable.
+class DecodeStep {
+ public:
+  virtual ~DecodeStep() = default;
+  virtual std::unique_ptr<DecodeStage> start(DecodeStage& next) const = 0;
+};
+
+class Decoder {
+ public:
+  // No decoder: `tokenizers` joins the tokens with blanks.
+  Decoder();
+  // ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip; Error for another type.
+  explicit Decoder(const Component& component);
+
+  // One text being decoded.
+  class Run {
+   public:
+    explicit Run(const Decoder& decoder);
+    ~Run();
+    Run(Run&&) noexcept;
+    // Both append to `out` (valid UTF-8).
+    void push(std::string_view token, std::string& out);
+    void finish(std::string& out);
+
+   private:
+    class Sink;
+    std::unique_ptr<Sink> sink_;
+    std::vector<std::unique_ptr<DecodeStage>> stages_;  // last step first
+  };
+
+ private:
+  void read(const Component& component);
+
+  std::vector<std::unique_ptr<DecodeStep>> steps_;
+};
+
+}  // namespace lockstep::text

@@ -1,0 +1,59 @@
+#include "text/unicode.h"
+
+#include <fmt/format.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "text/unicode_additions.h"
+
+namespace lockstep::text {
+
+namespace {
+
+// General category of two letters; "Cn" where neither utf8proc nor our table knows the character.
+std::string_view category_of(char32_t c) {
+  const auto code = static_cast<utf8proc_int32_t>(c);
+  if (utf8proc_category(code) != UTF8PROC_CATEGORY_CN) return utf8proc_category_string(code);
+  const auto* it = std::upper_bound(std::begin(kUnicodeAdditions), std::end(kUnicodeAdditions), c,
+                                    [](char32_t value, const UnicodeAddition& a) { return value < a.first; });
+  if (it != std::begin(kUnicodeAdditions) && c <= std::prev(it)->last) return std::prev(it)->category;
+  return "Cn";
+}
+
+bool in_range(char32_t c, char32_t first, char32_t last) { return first <= c && c <= last; }
+
+}  // namespace
+
+bool is_white_space(char32_t c) {
+  return in_range(c, 0x09, 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || in_range(c, 0x2000, 0x200A) ||
+         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+bool is_numeric(char32_t c) {
+  if (c < 0x80) return in_range(c, '0', '9');
+  if (category_of(c)[0] == 'N') return true;
+  return std::any_of(std::begin(kUnicode17Numbers), std::end(kUnicode17Numbers),
+                     [c](const UnicodeAddition& a) { return in_range(c, a.first, a.last); });
+}
+
+bool is_word(char32_t c) {
+  if (c < 0x80) return in_range(c, 'a', 'z') || in_range(c, 'A', 'Z') || in_range(c, '0', '9') || c == '_';
+  const std::string_view category = category_of(c);
+  if (category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc") return true;
+  // Other_Alphabetic beyond marks (circled and squared letters), and Join_Control.
+  return in_range(c, 0x24B6, 0x24E9) || in_range(c, 0x1F130, 0x1F149) || in_range(c, 0x1F150, 0x1F169) ||
+         in_range(c, 0x1F170, 0x1F189) || c == 0x200C || c == 0x200D;
+}
+
+std::string newer_characters(std::string_view category) {
+  std::string out;
+  for (const UnicodeAddition& a : kUnicodeAdditions) {
+    if (!a.category.starts_with(category)) continue;
+    out += a.first == a.last ? fmt::format("\\x{{{:X}}}", a.first) : fmt::format("\\x{{{:X}}}-\\x{{{:X}}}", a.first, a.last);
+  }
+  return out;
+}
+
+}  // namespace lockstep::text

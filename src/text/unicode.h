@@ -1,0 +1,17 @@
+// Character properties, as the Unicode 16 tables behind `tokenizers` have them.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace lockstep::text {
+
+bool is_white_space(char32_t c);  // the property White_Space
+bool is_numeric(char32_t c);      // general category N, in Unicode 17: Rust's char::is_numeric
+bool is_word(char32_t c);         // \w of UTS #18: Alphabetic, marks, decimal digits, connectors, joiners
+
+// The characters with general category `category` ("L", "Lu", ...) that the libraries at hand may not know yet, as ranges for
+// the inside of a regular expression's class: "\x{1C89}\x{105C0}-\x{105F3}".
+std::string newer_characters(std::string_view category);
+
+}  // namespace lockstep::text

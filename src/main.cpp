@@ -1,1 +1,135 @@
-int main() { return 0; }
+// lockstep: parse the command line, join the other ranks, run the command.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "app/generate.h"
+#include "base/env.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/world.h"
+#include "config/command_line.h"
+#include "tools/bench_comm.h"
+#include "tools/bench_latency.h"
+#include "tools/config_tool.h"
+#include "tools/inspect.h"
+#include "tools/tokenize.h"
+#include "tools/version.h"
+
+namespace lockstep {
+namespace {
+
+using Parsed = std::variant<CommandLine, ExitRequest>;
+
+// Commands that load no model: one process does them, whatever the number of ranks.
+int run_tool(const CommandLine& command_line) {
+  switch (command_line.command) {
+    case Command::kInspect:
+      return run_inspect(command_line.inspect.directory.string(), command_line.inspect.tensor_parallel_size, std::cout);
+    case Command::kConfig: {
+      const EngineOptions engine = resolve_engine_options(command_line);
+      return run_config(engine.model, engine, std::cout);
+    }
+    case Command::kTokenize: return run_tokenize(command_line.tokenize, std::cin, std::cout);
+    default: fail("not a tool");
+  }
+}
+
+bool is_tool(Command command) {
+  return command == Command::kInspect || command == Command::kConfig || command == Command::kTokenize;
+}
+
+int print_and_exit(const ExitRequest& request) {
+  std::fputs(request.text.c_str(), request.to_stderr ? stderr : stdout);
+  return request.code;
+}
+
+std::string join_arguments(int argc, char** argv) {
+  std::string all;
+  for (int i = 1; i < argc; ++i) all += (i > 1 ? " " : "") + std::string(argv[i]);
+  return all;
+}
+
+// What every rank must agree on before anything else.
+void check_agreement(const World& world, const Parsed& parsed, const std::string& arguments) {
+  world.require_same("the build (lockstep --version)", build_id());
+  world.require_same("the command line", arguments);
+  const auto* command_line = std::get_if<CommandLine>(&parsed);
+  if (command_line == nullptr) return;
+  world.phase("checking the command line", [&] {
+    const int32_t tp = command_line->engine.tensor_parallel_size;
+    check(tp == 0 || tp == world.size(),
+          "--tensor-parallel-size {} but {} ranks were started; start as many ranks, e.g. mpirun -np {}", tp, world.size(), tp);
+  });
+}
+
+// With the other ranks: everything that runs a model, and whatever a launcher started several times.
+int run_in_world(World& world, const Parsed& parsed, const std::string& arguments,
+                 std::chrono::steady_clock::time_point started) {
+  check_agreement(world, parsed, arguments);
+  if (const auto* request = std::get_if<ExitRequest>(&parsed)) {
+    return world.is_root() ? print_and_exit(*request) : request->code;
+  }
+  const auto& command_line = std::get<CommandLine>(parsed);
+  if (is_tool(command_line.command)) {
+    int code = 0;
+    world.phase("running the command", [&] {
+      if (world.is_root()) code = run_tool(command_line);
+    });
+    return code;
+  }
+  world.set_timeout(Seconds(command_line.engine.init_timeout_s));
+  switch (command_line.command) {
+    case Command::kBenchLatency: return run_bench_latency(world, command_line);
+    case Command::kBenchComm: return run_bench_comm(world, command_line);
+    default: return run_generate(world, command_line, started);
+  }
+}
+
+int run(int argc, char** argv) {
+  const auto started = std::chrono::steady_clock::now();
+  const Env env = Env::read();
+  const std::string arguments = join_arguments(argc, argv);
+  // Asking for the version looks at the GPU driver, which takes a while; nothing else needs it.
+  const bool wants_version = std::find(argv + 1, argv + argc, std::string_view("--version")) != argv + argc;
+  const Parsed parsed = parse_command_line(argc, argv, wants_version ? version_text() : build_id());
+
+  const auto* command_line = std::get_if<CommandLine>(&parsed);
+  const bool needs_world = command_line != nullptr && !is_tool(command_line->command);
+  if (!needs_world && !env.launcher_world_size) {  // no launcher: no need for MPI
+    set_up_logging(env.log_level, 0, 1, "");
+    return command_line != nullptr ? run_tool(*command_line) : print_and_exit(std::get<ExitRequest>(parsed));
+  }
+  World world(argc, argv);
+  try {
+    set_up_logging(env.log_level, world.rank(), world.size(), world.host());
+    return run_in_world(world, parsed, arguments, started);
+  } catch (const PhaseFailed&) {
+    return 1;  // printed once by the rank it concerns; MPI ends in order
+  } catch (const Error& error) {
+    spdlog::debug("thrown at {}:{}", error.where().file_name(), error.where().line());
+    world.abort(error.what());
+  } catch (const std::exception& error) {
+    world.abort(error.what());
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
+
+int main(int argc, char** argv) {
+  try {
+    return lockstep::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "lockstep: error: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,28 @@
+// Prompts of `generate`: from flags and file to token ids.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "config/command_line.h"
+#include "config/model_config.h"
+#include "engine/bring_up.h"
+#include "text/tokenizer.h"
+
+namespace lockstep {
+
+// The model's tokenizer, or null where it has none. Throws Error if it has one that cannot be used.
+std::unique_ptr<Tokenizer> load_tokenizer(const ModelConfig& config, const EngineOptions& options);
+
+// All prompts as token ids, in the order typed, those of the file last. Text goes through the chat template with --chat.
+// tokenizer may be null: then every prompt must be token ids.
+std::vector<std::vector<int32_t>> encode_prompts(const GenerateOptions& options, const ModelConfig& config,
+                                                 const EngineOptions& engine, const Tokenizer* tokenizer);
+
+// Throws Error for a prompt that is empty, has ids outside the vocabulary, or leaves no room in the context; says which one.
+void check_prompts(const std::vector<std::vector<int32_t>>& prompts, const ModelConfig& config, const EngineOptions& engine);
+
+// What these prompts ask of the engine.
+Workload measure_workload(const std::vector<std::vector<int32_t>>& prompts, int64_t max_tokens, int64_t max_model_len);
+
+}  // namespace lockstep

@@ -1,0 +1,10 @@
+// What this binary is: for --version, and for the check that all ranks run the same one.
+#pragma once
+
+#include <string>
+
+namespace lockstep {
+
+std::string build_id();      // version and commit
+std::string version_text();  // build, backends and library versions, several lines
+}  // namespace lockstep

@@ -1,9 +1,11 @@
 // Communicator: tensor collectives over the ranks of one mesh axis (tp today), on the backend's memory and stream.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/tensor.h"
@@ -35,22 +37,31 @@ class Communicator {
 
   const CommCounters& counters() const { return counters_; }
 
+  // For the watchdog; may be called from another thread.
+  std::string last_collective() const;                             // "all_reduce number 130, 8192 bytes"
+  virtual std::optional<std::string> async_error() { return {}; }  // what the transport reports behind our back
+  virtual void abort() noexcept {}                                 // ends collectives that wait for a peer
+
  protected:
   virtual void do_all_reduce(TensorView x) = 0;
   virtual void do_all_gather(void* recv, const void* send, size_t bytes) = 0;
 
  private:
+  enum class Kind : int { kNone, kAllReduce, kAllGather };
+
   CommCounters counters_;
+  std::atomic<Kind> last_kind_{Kind::kNone};
+  std::atomic<int64_t> last_number_{0}, last_bytes_{0};
 };
 
-// The transport for this world and backend: a null object for one rank; shared memory and MPI for the CPU; NCCL or peer memory for
-// CUDA, by `choice` and by what the machine allows (several ranks on one GPU: peer memory, or NCCL >= 2.30.7).
+// The transport for this world and backend: a null object for one rank; shared memory and MPI for the CPU; NCCL or peer memory
+// for CUDA, by `choice` and by what the machine allows (several ranks on one GPU: peer memory, or NCCL >= 2.30.7).
 // max_all_reduce_bytes / max_all_gather_bytes bound one call, for the size of buffers. Logs the choice and its reason on rank 0.
 std::unique_ptr<Communicator> make_communicator(const World& world, Backend& backend, AllReduceChoice choice,
                                                 size_t max_all_reduce_bytes, size_t max_all_gather_bytes);
 
-// The CUDA device of this rank: local rank within CUDA_VISIBLE_DEVICES; where each rank sees only its own device, that one. Several
-// ranks share a device, with a warning, when the host has fewer than ranks. Devices are told apart by UUID.
+// The CUDA device of this rank: local rank within CUDA_VISIBLE_DEVICES; where each rank sees only its own device, that one.
+// Several ranks share a device, with a warning, when the host has fewer than ranks. Devices are told apart by UUID.
 int choose_cuda_device(const World& world);
 
 }  // namespace lockstep

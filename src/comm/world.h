@@ -4,9 +4,13 @@
 
 #include <mpi.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +35,11 @@ class World {
   MPI_Comm comm() const { return comm_; }
   MPI_Comm local_comm() const { return local_comm_; }
   bool is_root() const { return rank_ == 0; }
+  // "rank 2 on node17", for messages.
+  std::string name_of(int rank) const;
+  const std::string& host_of(int rank) const { return hosts_.at(static_cast<size_t>(rank)); }
+  // Some ranks of this host share a core, so that a waiting rank must not spin.
+  bool cores_are_scarce() const { return cores_are_scarce_; }
 
   void set_timeout(Seconds timeout) { timeout_ = timeout; }
   Seconds timeout() const { return timeout_; }
@@ -50,21 +59,44 @@ class World {
 
   // Runs `body` on every rank and makes the ranks agree on the outcome: if it threw anywhere, every rank throws PhaseFailed, and
   // the message is printed once, by the lowest rank that failed, with rank and host (only once if all ranks failed alike). A rank
-  // that never arrives is named after the timeout.
+  // that never arrives is named after the timeout, in an Error; if a rank failed and the others do not arrive within a few
+  // seconds, its own exception leaves phase() there, for the caller to abort with. Collectives inside `body` are allowed.
   void phase(const char* name, const std::function<void()>& body) const;
 
-  // Throws on every rank, naming the ranks that differ from rank 0 and both values, unless all ranks pass the same string.
+  // Throws the same Error on every rank, naming the ranks that differ from rank 0 and both values, unless all ranks pass the same
+  // string. Inside a phase() it is printed once.
   void require_same(const char* what, const std::string& value) const;
 
   // Prints `message` with rank and host, then ends every rank with this exit code, at once. Never returns.
+  // Thread-safe. Of several ranks that abort at about the same time, the lowest speaks first and ends the others.
   [[noreturn]] void abort(const std::string& message, int exit_code = 1) const noexcept;
 
+  // Throws Error with MPI's text unless `status` is MPI_SUCCESS.
+  static void check_mpi(int status, const char* what);
+
  private:
+  // Starts a nonblocking operation and waits. `buffers` must keep alive what it reads and writes: an operation that was given up
+  // at its deadline may still touch them until MPI_Finalize.
+  void run(const std::shared_ptr<void>& buffers, const char* what, bool idle,
+           const std::function<int(MPI_Request*)>& start) const;
+  int64_t all_reduce(int64_t value, MPI_Op op, const char* what) const;
+  void print_error(const std::string& message) const noexcept;
+  // The two halves of phase(): rank 0 collects everybody's state, the others wait for its verdict.
+  struct Verdict;
+  Verdict collect_states(const char* name, bool failed, int tag) const;
+  Verdict await_verdict(const char* name, bool failed, int tag) const;
+
   MPI_Comm comm_ = MPI_COMM_NULL;
   MPI_Comm local_comm_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   std::string host_;
+  std::vector<std::string> hosts_;  // by rank
+  bool cores_are_scarce_ = false;
   Seconds timeout_{300.0};
+  int exceptions_at_start_ = 0;
+  mutable int phase_number_ = 0;
+  mutable std::vector<std::shared_ptr<void>> abandoned_;  // buffers of operations that passed their deadline
+  mutable std::atomic_flag aborting_;
 };
 
 // All ranks throw it together; the cause has been printed. main() turns it into exit code 1 after an orderly MPI_Finalize.

@@ -1,0 +1,97 @@
+#include "comm/node_exchange.h"
+
+#include <algorithm>
+#include <climits>
+
+#include "base/error.h"
+#include "comm/rank_sum.h"
+
+namespace lockstep {
+namespace {
+
+// Up to here every host sends all it has to every other: one message's latency instead of two.
+constexpr int64_t kSmallCount = 8192;
+// Elements that go through one exchange, so that MPI's counts stay within int.
+constexpr int64_t kPiece = int64_t{1} << 26;
+
+}  // namespace
+
+NodeExchange::NodeExchange(const World& world, const std::vector<int>& node_of, bool leader) : world_(world) {
+  world.barrier("communicator of the hosts: start");  // MPI_Comm_split has no deadline of its own
+  std::vector<int> nodes = node_of;
+  std::sort(nodes.begin(), nodes.end());
+  size_ = static_cast<int>(std::unique(nodes.begin(), nodes.end()) - nodes.begin());
+  World::check_mpi(MPI_Comm_split(world.comm(), leader ? 0 : MPI_UNDEFINED, world.rank(), &comm_), "MPI_Comm_split");
+  if (!leader) return;
+  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm_, &index_);
+}
+
+NodeExchange::~NodeExchange() {
+  if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+}
+
+void NodeExchange::sum(std::vector<float>& data) {
+  constexpr const char* kWhat = "all_reduce between hosts";
+  const auto hosts = static_cast<int64_t>(size_);
+  MPI_Request request = MPI_REQUEST_NULL;
+  std::vector<const void*> parts(static_cast<size_t>(size_));
+  for (int64_t begin = 0; begin < static_cast<int64_t>(data.size()); begin += kPiece) {
+    const int64_t count = std::min(kPiece, static_cast<int64_t>(data.size()) - begin);
+    float* const piece = data.data() + begin;
+    if (count <= kSmallCount) {
+      received_.resize(static_cast<size_t>(hosts * count));
+      const int n = static_cast<int>(count);
+      World::check_mpi(MPI_Iallgather(piece, n, MPI_FLOAT, received_.data(), n, MPI_FLOAT, comm_, &request), kWhat);
+      world_.wait(request, kWhat);
+      for (int64_t h = 0; h < hosts; ++h) parts[static_cast<size_t>(h)] = received_.data() + h * count;
+      sum_in_order(piece, DType::kFloat32, parts, DType::kFloat32, count);
+      continue;
+    }
+    // Host h sums the slice [h * slice, (h + 1) * slice), cut at count.
+    const int64_t slice = (count + hosts - 1) / hosts;
+    std::vector<int> lengths(parts.size()), offsets(parts.size()), mine(parts.size()), places(parts.size());
+    for (int64_t h = 0; h < hosts; ++h) {
+      const auto i = static_cast<size_t>(h);
+      offsets[i] = static_cast<int>(std::min(h * slice, count));
+      lengths[i] = static_cast<int>(std::min((h + 1) * slice, count)) - offsets[i];
+    }
+    const int own = lengths[static_cast<size_t>(index_)];
+    for (int64_t h = 0; h < hosts; ++h) {
+      mine[static_cast<size_t>(h)] = own;
+      places[static_cast<size_t>(h)] = static_cast<int>(h) * own;
+    }
+    received_.resize(static_cast<size_t>(hosts * own));
+    World::check_mpi(MPI_Ialltoallv(piece, lengths.data(), offsets.data(), MPI_FLOAT, received_.data(), mine.data(),
+                                    places.data(), MPI_FLOAT, comm_, &request),
+                     kWhat);
+    world_.wait(request, kWhat);
+    for (int64_t h = 0; h < hosts; ++h) parts[static_cast<size_t>(h)] = received_.data() + h * own;
+    std::vector<float> summed(static_cast<size_t>(own));
+    sum_in_order(summed.data(), DType::kFloat32, parts, DType::kFloat32, own);
+    World::check_mpi(
+        MPI_Iallgatherv(summed.data(), own, MPI_FLOAT, piece, lengths.data(), offsets.data(), MPI_FLOAT, comm_, &request), kWhat);
+    world_.wait(request, kWhat);
+  }
+}
+
+std::vector<std::byte> NodeExchange::all_gather(const std::vector<std::byte>& mine, const std::vector<size_t>& lengths) {
+  constexpr const char* kWhat = "all_gather between hosts";
+  std::vector<int> counts, offsets;
+  size_t total = 0;
+  for (const size_t n : lengths) {
+    offsets.push_back(static_cast<int>(total));
+    counts.push_back(static_cast<int>(n));
+    total += n;
+    check(total < INT_MAX, "{}: {} bytes are too many for one call", kWhat, total);
+  }
+  std::vector<std::byte> all(total);
+  MPI_Request request = MPI_REQUEST_NULL;
+  World::check_mpi(MPI_Iallgatherv(mine.data(), static_cast<int>(mine.size()), MPI_BYTE, all.data(), counts.data(),
+                                   offsets.data(), MPI_BYTE, comm_, &request),
+                   kWhat);
+  world_.wait(request, kWhat);
+  return all;
+}
+
+}  // namespace lockstep

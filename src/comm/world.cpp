@@ -1,0 +1,260 @@
+#include "comm/world.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "base/env.h"
+#include "base/error.h"
+#include "comm/backoff.h"
+#include "comm/core_budget.h"
+#include "comm/deadline_timer.h"
+
+namespace lockstep {
+namespace {
+
+std::string own_host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "unknown-host";
+  return name.data();
+}
+
+// One write(2), so that the lines of several ranks do not mix, and no lock that a stuck thread may hold.
+void write_line(const std::string& line) noexcept {
+  size_t done = 0;
+  while (done < line.size()) {
+    const ssize_t n = ::write(STDERR_FILENO, line.data() + done, line.size() - done);
+    if (n <= 0) return;
+    done += static_cast<size_t>(n);
+  }
+}
+
+// Ends this process if MPI itself does not return in time.
+DeadlineTimer guard_mpi_call(const char* call, const std::string& who, Seconds limit) {
+  return DeadlineTimer(limit, [call, who, limit] {
+    write_line(
+        fmt::format("lockstep: error: [{}] {} did not return within {:.0f} s; is a rank missing, stopped or unreachable?\n", who,
+                    call, limit.count()));
+    _exit(1);
+  });
+}
+
+void check_launcher(int size) {
+  const auto promised = Env::read().launcher_world_size;
+  if (!promised) return;
+  char* end = nullptr;
+  const long n = std::strtol(promised->c_str(), &end, 10);
+  if (end == promised->c_str() || *end != '\0' || n == size) return;  // not a plain number: some other launcher's syntax
+  fail(
+      "the launcher started {} processes, but MPI gives a world of {}: each process would run alone. The launcher and the MPI "
+      "library that "
+      "this binary is linked with do not fit together; start it with that library's own mpirun, or under Slurm with srun "
+      "--mpi=pmix or "
+      "--mpi=pmi2, whichever it was built for",
+      n, size);
+}
+
+}  // namespace
+
+void World::check_mpi(int status, const char* what) {
+  if (status == MPI_SUCCESS) [[likely]]
+    return;
+  std::array<char, MPI_MAX_ERROR_STRING + 1> text{};
+  int length = 0;
+  MPI_Error_string(status, text.data(), &length);
+  fail("{}: MPI failed: {}", what, std::string_view(text.data(), static_cast<size_t>(length)));
+}
+
+World::World(int& argc, char**& argv) : host_(own_host_name()), exceptions_at_start_(std::uncaught_exceptions()) {
+  const auto timer = guard_mpi_call("MPI_Init", host_, timeout_);
+  int provided = MPI_THREAD_SINGLE;
+  // MULTIPLE, because the watchdog's thread may call MPI_Abort while the main thread waits.
+  check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  comm_ = MPI_COMM_WORLD;  // for wait() until there is a communicator of our own
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  check_launcher(size_);
+  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local_comm_), "MPI_Comm_split_type");
+  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_set_errhandler(local_comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(local_comm_, &local_rank_);
+  MPI_Comm_size(local_comm_, &local_size_);
+
+  cpu_set_t mask = own_affinity();
+  std::vector<cpu_set_t> masks(static_cast<size_t>(local_size_));
+  check_mpi(MPI_Allgather(&mask, sizeof(mask), MPI_BYTE, masks.data(), sizeof(mask), MPI_BYTE, local_comm_), "MPI_Allgather");
+  int scarce = lockstep::cores_are_scarce(masks, own_cpu_quota()) ? 1 : 0;
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, &scarce, 1, MPI_INT, MPI_MAX, local_comm_), "MPI_Allreduce");
+  cores_are_scarce_ = scarce != 0;
+  hosts_ = all_gather(host_, "exchange of host names");
+}
+
+World::~World() {
+  // With an exception on its way out, the other ranks may never come to MPI_Finalize.
+  if (size_ > 1 && std::uncaught_exceptions() > exceptions_at_start_) return;
+  const auto timer = guard_mpi_call("MPI_Finalize", fmt::format("rank {}/{} on {}", rank_, size_, host_), timeout_);
+  MPI_Comm_free(&local_comm_);
+  MPI_Comm_free(&comm_);
+  MPI_Finalize();
+}
+
+std::string World::name_of(int rank) const {
+  const auto r = static_cast<size_t>(rank);
+  return fmt::format("rank {} on {}", rank, r < hosts_.size() ? hosts_[r] : "unknown host");
+}
+
+void World::wait(MPI_Request& request, const char* what, bool idle) const {
+  Backoff backoff(cores_are_scarce_);
+  while (true) {
+    int done = 0;
+    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
+    if (done) return;
+    if (!idle && backoff.elapsed() > timeout_) {
+      fail("{} waited {:.1f} s for {}; a peer may be dead, stopped or unreachable", name_of(rank_),
+           Seconds(backoff.elapsed()).count(), what);
+    }
+    backoff.pause();
+  }
+}
+
+void World::run(const std::shared_ptr<void>& buffers, const char* what, bool idle,
+                const std::function<int(MPI_Request*)>& start) const {
+  MPI_Request request = MPI_REQUEST_NULL;
+  try {
+    check_mpi(start(&request), what);
+    wait(request, what, idle);
+  } catch (...) {
+    abandoned_.push_back(buffers);
+    throw;
+  }
+}
+
+void World::barrier(const char* what) const {
+  run(nullptr, what, false, [&](MPI_Request* r) { return MPI_Ibarrier(comm_, r); });
+}
+
+void World::broadcast(std::vector<std::byte>& bytes, const char* what, bool idle) const {
+  if (size_ == 1) return;
+  // The receivers do not know the length, so that the first message has a fixed size, enough for the plan of a usual step.
+  struct FirstBlock {
+    uint64_t length = 0;
+    std::array<std::byte, 4096 - sizeof(uint64_t)> data;
+  };
+  const auto first = std::make_shared<FirstBlock>();
+  if (is_root()) {
+    first->length = bytes.size();
+    std::copy_n(bytes.data(), std::min(bytes.size(), first->data.size()), first->data.data());
+  }
+  run(first, what, idle, [&](MPI_Request* r) { return MPI_Ibcast(first.get(), sizeof(FirstBlock), MPI_BYTE, 0, comm_, r); });
+  const size_t length = first->length, in_first = std::min(length, first->data.size());
+  if (!is_root()) {
+    bytes.resize(length);
+    std::copy_n(first->data.data(), in_first, bytes.data());
+  }
+  if (length == in_first) return;
+  const auto rest = std::make_shared<std::vector<std::byte>>(bytes.begin() + static_cast<ptrdiff_t>(in_first), bytes.end());
+  constexpr size_t kPiece = size_t{1} << 30;  // MPI counts are int
+  for (size_t begin = 0; begin < rest->size(); begin += kPiece) {
+    const int count = static_cast<int>(std::min(kPiece, rest->size() - begin));
+    run(rest, what, false, [&](MPI_Request* r) { return MPI_Ibcast(rest->data() + begin, count, MPI_BYTE, 0, comm_, r); });
+  }
+  if (!is_root()) std::copy(rest->begin(), rest->end(), bytes.begin() + static_cast<ptrdiff_t>(in_first));
+}
+
+std::string World::broadcast(const std::string& text, const char* what) const {
+  const auto* data = reinterpret_cast<const std::byte*>(text.data());
+  std::vector<std::byte> bytes(data, data + text.size());
+  broadcast(bytes, what);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::vector<std::string> World::all_gather(const std::string& mine, const char* what) const {
+  struct Buffers {
+    std::string mine, all;
+    std::vector<int> lengths, offsets;
+    int length = 0;
+  };
+  check(mine.size() < INT_MAX, "{}: {} bytes are too many for one exchange", what, mine.size());
+  const auto n = static_cast<size_t>(size_);
+  const auto b =
+      std::make_shared<Buffers>(Buffers{mine, "", std::vector<int>(n), std::vector<int>(n), static_cast<int>(mine.size())});
+  run(b, what, false,
+      [&](MPI_Request* r) { return MPI_Iallgather(&b->length, 1, MPI_INT, b->lengths.data(), 1, MPI_INT, comm_, r); });
+  int64_t total = 0;
+  for (size_t i = 0; i < n; ++i) {
+    b->offsets[i] = static_cast<int>(total);
+    total += b->lengths[i];
+    check(total < INT_MAX, "{}: the ranks' {} bytes together are too many for one exchange", what, total);
+  }
+  b->all.resize(static_cast<size_t>(total));
+  run(b, what, false, [&](MPI_Request* r) {
+    return MPI_Iallgatherv(b->mine.data(), b->length, MPI_BYTE, b->all.data(), b->lengths.data(), b->offsets.data(), MPI_BYTE,
+                           comm_, r);
+  });
+  std::vector<std::string> result(n);
+  for (size_t i = 0; i < n; ++i)
+    result[i] = b->all.substr(static_cast<size_t>(b->offsets[i]), static_cast<size_t>(b->lengths[i]));
+  return result;
+}
+
+int64_t World::all_reduce(int64_t value, MPI_Op op, const char* what) const {
+  struct Buffers {
+    int64_t in, out;
+  };
+  const auto b = std::make_shared<Buffers>(Buffers{value, value});
+  run(b, what, false, [&](MPI_Request* r) { return MPI_Iallreduce(&b->in, &b->out, 1, MPI_INT64_T, op, comm_, r); });
+  return b->out;
+}
+
+int64_t World::all_min(int64_t value, const char* what) const { return all_reduce(value, MPI_MIN, what); }
+int64_t World::all_max(int64_t value, const char* what) const { return all_reduce(value, MPI_MAX, what); }
+
+void World::require_same(const char* what, const std::string& value) const {
+  const auto values = all_gather(value, what);
+  std::string different;
+  for (int r = 1; r < size_; ++r) {
+    const auto& other = values[static_cast<size_t>(r)];
+    if (other != values[0]) different += fmt::format("{}{} has '{}'", different.empty() ? "" : ", ", name_of(r), other);
+  }
+  check(different.empty(), "the ranks disagree about {}: {} has '{}', but {}", what, name_of(0), values[0], different);
+}
+
+void World::print_error(const std::string& message) const noexcept {
+  try {
+    write_line(fmt::format("lockstep: error: [rank {}/{} on {}] {}\n", rank_, size_, host_, message));
+  } catch (...) {
+    write_line("lockstep: error: out of memory\n");
+  }
+}
+
+void World::abort(const std::string& message, int exit_code) const noexcept {
+  if (aborting_.test_and_set()) {
+    while (true) pause();  // another thread is at it
+  }
+  // An error that all ranks share should be told once: a higher rank lets the lower ones end the job first.
+  if (rank_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200 + 20 * std::min(rank_, 40)));
+  print_error(message);
+  try {
+    std::thread([exit_code] {
+      std::this_thread::sleep_for(std::chrono::seconds(5));
+      _exit(exit_code);  // stdio or MPI is stuck as well
+    }).detach();
+  } catch (...) {
+    _exit(exit_code);
+  }
+  std::fflush(nullptr);
+  if (size_ > 1) MPI_Abort(comm_, exit_code);
+  _exit(exit_code);
+}
+
+}  // namespace lockstep

@@ -1,6 +1,10 @@
 # Sourced after common.sh: build/cpu always, build/cuda where a CUDA toolkit with NCCL is found.
 # shellcheck shell=bash
 
+# build/cpu and build/cuda share most sources: ccache compiles each once. Paths are hashed relative to the root, and the debug
+# information may name the other build directory.
+export CCACHE_DIR=$ROOT/.cache/ccache CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=true
+
 # cuda_toolkit: prints the toolkit's root, or fails. A toolkit without nccl.h or libnccl does not count.
 cuda_toolkit() {
   local nvcc root
@@ -45,7 +49,7 @@ configure() {
   shift
   say "configuring $directory (log: $directory/configure.log)"
   mkdir -p "$directory"
-  cmake --preset "$preset" "$@" >"$directory/configure.log" 2>&1 || {
+  cmake --preset "$preset" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@" >"$directory/configure.log" 2>&1 || {
     tail -n 40 "$directory/configure.log" >&2
     die "cmake --preset $preset failed (above)"
   }

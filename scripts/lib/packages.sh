@@ -1,7 +1,7 @@
 # Sourced after common.sh: what the build, the tests and the demo need from apt (Debian 12, Ubuntu 24.04).
 # shellcheck shell=bash disable=SC2034
 
-BUILD_PACKAGES=(g++ cmake ninja-build pkg-config git ca-certificates libopenmpi-dev openmpi-bin libcli11-dev libyaml-cpp-dev
+BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config git ca-certificates libopenmpi-dev openmpi-bin libcli11-dev libyaml-cpp-dev
   libgtest-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libutf8proc-dev)
 TEST_PACKAGES=(python3 clang-format-14)  # one version everywhere: others format differently
 DEMO_PACKAGES=(python3 python3-venv)

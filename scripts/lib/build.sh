@@ -1,5 +1,5 @@
 # Sourced after common.sh: build/cpu always, build/cuda where a CUDA toolkit with NCCL is found.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2153
 
 # build/cpu and build/cuda share most sources: ccache compiles each once. Paths are hashed relative to the root, and the debug
 # information may name the other build directory.
@@ -44,12 +44,12 @@ cuda_architectures() {
 configure() {
   local preset=$1 directory=build/$1 stamp options
   stamp=$directory/.configured
-  options=$(printf '%s\n' "$*" && cksum CMakePresets.json)
+  options=$(printf '%s\n' "$*" "${LOCKSTEP_WERROR:-OFF}" && cksum CMakePresets.json)
   if [ -e "$directory/build.ninja" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$options" ]; then return 0; fi
   shift
   say "configuring $directory (log: $directory/configure.log)"
   mkdir -p "$directory"
-  cmake --preset "$preset" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@" >"$directory/configure.log" 2>&1 || {
+  cmake --preset "$preset" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "-DLOCKSTEP_WERROR=${LOCKSTEP_WERROR:-OFF}" "$@" >"$directory/configure.log" 2>&1 || {
     tail -n 40 "$directory/configure.log" >&2
     die "cmake --preset $preset failed (above)"
   }
@@ -67,7 +67,7 @@ build() {
 # build_all [target…]: the presets that the machine can build. Every script configures alike, so that none undoes another's work.
 build_all() {
   local toolkit
-  configure cpu "-DLOCKSTEP_WERROR=${LOCKSTEP_WERROR:-OFF}"
+  configure cpu
   build build/cpu "$@"
   if toolkit=$(cuda_toolkit); then
     configure cuda "-DCMAKE_CUDA_COMPILER=$toolkit/bin/nvcc" "-DCMAKE_CUDA_ARCHITECTURES=$(cuda_architectures)"

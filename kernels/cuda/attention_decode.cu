@@ -94,17 +94,20 @@ __global__ void __launch_bounds__(kThreads) decode_attention_kernel(AttentionPar
 
   // Every thread of the block makes the same number of rounds, so that whole warps meet in the shuffles.
   for (int base = begin; base < end; base += kGroups * kUnroll) {
+    // Positions past the end repeat the last one and get no weight; lanes past head_dim repeat the first elements, against zeros
+    // in q: so the loads need no conditions and are all in flight at once.
+    int64_t row[kUnroll];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) row[u] = pages.offset(min(base + u * kGroups + group, end - 1));
     Vec<T, kVec> k[kUnroll][kChunks], v[kUnroll][kChunks];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
-      const int position = base + u * kGroups + group;
-      const int64_t row = position < end ? pages.offset(position) : -1;
 #pragma unroll
       for (int c = 0; c < kChunks; ++c) {
         const int d = (c * kLanes + sub) * kVec;
-        const bool inside = row >= 0 && d < dim;  // dim is a multiple of kVec
-        k[u][c] = inside ? load_vec<kVec>(k_data + row + d) : Vec<T, kVec>{};
-        v[u][c] = inside ? load_vec<kVec>(v_data + row + d) : Vec<T, kVec>{};
+        const int64_t from = row[u] + (d < dim ? d : 0);  // dim is a multiple of kVec
+        k[u][c] = load_vec<kVec>(k_data + from);
+        v[u][c] = load_vec<kVec>(v_data + from);
       }
     }
     float score[kUnroll][kHeads];

@@ -73,7 +73,10 @@ __global__ void choose_tokens_kernel(int32_t* tokens, int32_t* last_token, const
   const int s = blockIdx.x * kThreads + threadIdx.x;
   if (s >= num_rows) return;
   Candidate best;
-  for (int i = 0; i < num_shards; ++i) best = Better()(best, candidates[static_cast<int64_t>(i) * num_rows + s]);
+  for (int i = 0; i < num_shards; ++i) {
+    const Candidate candidate = candidates[static_cast<int64_t>(i) * num_rows + s];
+    if (!isnan(candidate.value)) best = Better()(best, candidate);
+  }
   tokens[s] = best.token;
   last_token[rows[s].slot] = best.token;
 }

@@ -43,10 +43,7 @@ __global__ void penalties_kernel(TensorView logits, const SamplingRow* rows, con
   float x = logit;
   x = x > 0.0f ? x / row.repetition_penalty : x * row.repetition_penalty;
   const int32_t in_output = count & ~kInPromptBit;
-  if (in_output > 0) {
-    x -= row.frequency_penalty * static_cast<float>(in_output);
-    x -= row.presence_penalty;
-  }
+  if (in_output > 0) x -= row.frequency_penalty * static_cast<float>(in_output) + row.presence_penalty;
   logit = x;
 }
 

@@ -54,8 +54,8 @@ __global__ void __launch_bounds__(kThreads)
     if (threadIdx.x == 0) {
       const auto token = static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(best));
       const bool found = best != 0;
-      result->top_token[i] = found ? token : i < count ? -1 : 0;
-      result->top_logprob[i] = found ? logit[token] - top - log_sum : i < count ? -INFINITY : 0.0f;
+      result->top_token[i] = found ? token : -1;
+      result->top_logprob[i] = found ? logit[token] - top - log_sum : -INFINITY;
     }
     bound = best;
   }

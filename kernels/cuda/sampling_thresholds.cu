@@ -122,35 +122,34 @@ __global__ void __launch_bounds__(kThreads) thresholds_kernel(float* threshold, 
   const bool has_min_p = row.min_p > 0.0f;
   uint32_t least = 0;  // ordered bits of the threshold so far
   if (row.temperature > 0.0f && (has_top_k || has_top_p || has_min_p)) {
-    if (has_top_k) {
-      least = radix_select(shared, logit, vocab, static_cast<uint64_t>(row.top_k),
-                           [](float, uint32_t key) -> uint64_t { return key != 0; });
+    float top = -INFINITY;
+    for_each_of_block<kThreads>(logit, vocab, [&](float x, int) { top = fmaxf(top, x); });
+    top = block_reduce(top, -INFINITY, shared.floats, Max());
+    // Probability over that of the most likely token.
+    const auto relative = [=](float x) { return expf((x - top) / row.temperature); };
+    const bool finite = !isinf(top);  // else there is no distribution to filter
+    if (finite && has_top_k) {
+      const auto one = [](float, uint32_t key) -> uint64_t { return key != 0; };
+      least = radix_select(shared, logit, vocab, static_cast<uint64_t>(row.top_k), one);
     }
-    if (has_top_p || has_min_p) {
-      float top = -INFINITY;
-      for_each_of_block<kThreads>(logit, vocab, [&](float x, int) { top = fmaxf(top, x); });
-      top = block_reduce(top, -INFINITY, shared.floats, Max());
-      // Probability over that of the most likely token.
-      const auto relative = [=](float x) { return x == top ? 1.0f : expf((x - top) / row.temperature); };
-      if (has_top_p && top > -INFINITY) {
-        const auto mass = [=](float x, uint32_t key) -> uint64_t {
-          return key != 0 && key >= least ? __float2ull_rn(relative(x) * kUnitMass) : 0;
-        };
-        uint64_t total = 0;
-        for_each_of_block<kThreads>(logit, vocab, [&](float x, int) { total += mass(x, ordered_bits(x)); });
-        total = block_reduce(total, uint64_t{0}, shared.sums, Sum());
-        // Tokens are kept until their sum reaches top_p: those with less than it above them. The first always is.
-        const double target = ceil(static_cast<double>(row.top_p) * static_cast<double>(total));
-        least = radix_select(shared, logit, vocab, target < 1.0 ? 1 : static_cast<uint64_t>(target), mass);
-      }
-      if (has_min_p && top > -INFINITY) {
-        uint32_t smallest = ordered_bits(top);
-        for_each_of_block<kThreads>(logit, vocab, [&](float x, int) {
-          const uint32_t key = ordered_bits(x);
-          if (key != 0 && key >= least && key < smallest && relative(x) >= row.min_p) smallest = key;
-        });
-        least = block_reduce(smallest, ~0u, shared.keys, MinKey());
-      }
+    if (finite && has_top_p) {
+      const auto mass = [=](float x, uint32_t key) -> uint64_t {
+        return key != 0 && key >= least ? __float2ull_rn(relative(x) * kUnitMass) : 0;
+      };
+      uint64_t total = 0;
+      for_each_of_block<kThreads>(logit, vocab, [&](float x, int) { total += mass(x, ordered_bits(x)); });
+      total = block_reduce(total, uint64_t{0}, shared.sums, Sum());
+      // Tokens are kept until their sum reaches top_p: those with less than it above them. The first always is.
+      const double target = ceil(static_cast<double>(row.top_p) * static_cast<double>(total));
+      least = radix_select(shared, logit, vocab, target < 1.0 ? 1 : static_cast<uint64_t>(target), mass);
+    }
+    if (finite && has_min_p) {
+      uint32_t smallest = ordered_bits(top);
+      for_each_of_block<kThreads>(logit, vocab, [&](float x, int) {
+        const uint32_t key = ordered_bits(x);
+        if (key != 0 && key >= least && key < smallest && relative(x) >= row.min_p) smallest = key;
+      });
+      least = block_reduce(smallest, ~0u, shared.keys, MinKey());
     }
   }
   if (threadIdx.x == 0) threshold[blockIdx.x] = least == 0 ? -INFINITY : from_ordered_bits(least);

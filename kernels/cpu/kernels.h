@@ -20,9 +20,10 @@ namespace lockstep::cpu {
 // K-block: five rows of x and five of w in float32 fit into a first-level cache of 32 KiB together.
 inline constexpr int64_t kBlockK = 512;
 // Rows of w that linear_blocked converts to float32 at a time: kBlockN * kBlockK * 4 bytes lie in the second-level cache.
+// A multiple of every instruction set's tile.
 inline constexpr int64_t kBlockN = 120;
 // Up to this many rows, x passes over w in its own dtype (weight-streaming); above, w is converted block by block.
-inline constexpr int64_t kMaxStreamRows = 20;
+inline constexpr int64_t kMaxStreamRows = 64;
 // Bytes of scratch that linear_blocked needs.
 inline constexpr int64_t kLinearScratchBytes = kBlockN * kBlockK * 4;
 

@@ -7,12 +7,20 @@
 namespace lockstep::cpu {
 namespace {
 
-// Adds one K-block's sums [mr, nr] to out, or sets out if it is the first.
+// Adds one K-block's sums [mr, NR] to out, of which nr columns exist, or sets out if it is the first block.
+template <int NR>
 inline void accumulate(float* out, int64_t out_stride, const float* sums, int64_t mr, int64_t nr, bool first_block) {
   for (int64_t m = 0; m < mr; ++m) {
-    for (int64_t n = 0; n < nr; ++n) {
-      float* o = out + m * out_stride + n;
-      *o = first_block ? sums[m * nr + n] : *o + sums[m * nr + n];
+    float* o = out + m * out_stride;
+    const float* s = sums + m * NR;
+    if (nr == NR && first_block) {
+      __builtin_memcpy(o, s, NR * sizeof(float));
+    } else if (nr == NR) {
+      float total[NR];
+      for (int n = 0; n < NR; ++n) total[n] = o[n] + s[n];
+      __builtin_memcpy(o, total, sizeof(total));
+    } else {
+      for (int64_t n = 0; n < nr; ++n) o[n] = first_block ? s[n] : o[n] + s[n];
     }
   }
 }
@@ -56,7 +64,7 @@ inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
       } else {
         dot_tile_upto<MR, NR, false>(sums, x, mr, w, length, 0);
       }
-      accumulate(a.out + i * a.out_stride + n, a.out_stride, sums, mr, NR, k == 0);
+      accumulate<NR>(a.out + i * a.out_stride + n, a.out_stride, sums, mr, NR, k == 0);
     }
   }
 }
@@ -76,42 +84,43 @@ static void linear_stream(const LinearArgs& a, int64_t m, int64_t n_begin, int64
   finish_linear(a, 0, m, n_begin, n_end);
 }
 
-// A row of w, k elements, as float32.
+// kTileN rows of w from row n, k elements each, as float32: vector i of row r at block + (i * kTileN + r) * kLanes, so that a
+// tile reads one stream. Zeros for the rows from nr on and beyond k.
 template <typename T>
-inline void convert_row(float* out, const T* w, int64_t k) {
-  int64_t i = 0;
-  for (; i + kLanes <= k; i += kLanes) store(out + i, load(w + i));
-  if (i < k) store_part(out + i, load_part(w + i, k - i), k - i);
-}
-
-// One tile of x, which stays in the first-level cache while the converted block of w passes by from the second-level one.
-template <int NR>
-inline void blocked_tile(const LinearArgs& a, const float* block, int64_t m, int64_t mr, int64_t n, int64_t k, int64_t length) {
-  const float* w[NR];
-  for (int i = 0; i < NR; ++i) w[i] = block + i * kBlockK;
-  const float* x[kTileM];
-  for (int64_t j = 0; j < mr; ++j) x[j] = a.x + (m + j) * a.x_stride + k;
-  float sums[kTileM * NR];
-  dot_tile_upto<kTileM, NR, false>(sums, x, mr, w, length, 0);
-  accumulate(a.out + m * a.out_stride + n, a.out_stride, sums, mr, NR, k == 0);
+inline void convert_tile(float* block, const T* w, int64_t w_stride, int64_t nr, int64_t k) {
+  for (int64_t r = 0; r < kTileN; ++r) {
+    float* out = block + r * kLanes;
+    const T* row = w + r * w_stride;
+    int64_t i = 0;
+    for (; i + kLanes <= k; i += kLanes, out += kTileN * kLanes) store(out, r < nr ? load(row + i) : zero());
+    if (i < k) store(out, r < nr ? load_part(row + i, k - i) : zero());
+  }
 }
 
 static void linear_blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* block) {
+  constexpr int kStep = kTileN * kLanes;
+  constexpr int64_t kTileFloats = kTileN * kBlockK;
   with_type(a.w_dtype, [&]<typename T>(const T*) {
     for (int64_t nb = n_begin; nb < n_end; nb += kBlockN) {
       const int64_t nb_end = min64(nb + kBlockN, n_end);
       for (int64_t k = 0; k < a.k; k += kBlockK) {
         const int64_t length = min64(kBlockK, a.k - k);
-        for (int64_t n = nb; n < nb_end; ++n) {
-          convert_row(block + (n - nb) * kBlockK, static_cast<const T*>(a.w) + n * a.w_stride + k, length);
+        for (int64_t n = nb; n < nb_end; n += kTileN) {
+          convert_tile(block + (n - nb) / kTileN * kTileFloats, static_cast<const T*>(a.w) + n * a.w_stride + k, a.w_stride,
+                       min64(kTileN, nb_end - n), length);
         }
+        // A tile of x stays in the first-level cache while the block passes by from the second-level one.
         for (int64_t m = m_begin; m < m_end; m += kTileM) {
           const int64_t mr = min64(kTileM, m_end - m);
-          int64_t n = nb;
-          for (; n + kTileN <= nb_end; n += kTileN) {
-            blocked_tile<kTileN>(a, block + (n - nb) * kBlockK, m, mr, n, k, length);
+          const float* x[kTileM];
+          for (int64_t j = 0; j < mr; ++j) x[j] = a.x + (m + j) * a.x_stride + k;
+          for (int64_t n = nb; n < nb_end; n += kTileN) {
+            const float* w[kTileN];
+            for (int i = 0; i < kTileN; ++i) w[i] = block + (n - nb) / kTileN * kTileFloats + i * kLanes;
+            float sums[kTileM * kTileN];
+            dot_tile_upto<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, 0);
+            accumulate<kTileN>(a.out + m * a.out_stride + n, a.out_stride, sums, mr, min64(kTileN, nb_end - n), k == 0);
           }
-          for (; n < nb_end; ++n) blocked_tile<1>(a, block + (n - nb) * kBlockK, m, mr, n, k, length);
         }
       }
     }

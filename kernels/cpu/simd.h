@@ -90,6 +90,28 @@ inline __m128 fold_to_4(Vec a) {
   const __m256 half = _mm256_add_ps(low_half(a), high_half(a));
   return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
+// out[0..16) = reduce_add of a[0..16) with the same bits: each step adds the halves of two vectors into one.
+inline void reduce_add16(float* out, const Vec* a) {
+  Vec b[8], c[4], d[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {  // lanes of 128 bits: [a0 a0 a1 a1]
+    const Vec x = a[2 * i], y = a[2 * i + 1];
+    b[i] = add(_mm512_maskz_shuffle_f32x4(0xffff, x, y, 0x44), _mm512_maskz_shuffle_f32x4(0xffff, x, y, 0xee));
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // [a0 a1 a2 a3]
+    const Vec x = b[2 * i], y = b[2 * i + 1];
+    c[i] = add(_mm512_maskz_shuffle_f32x4(0xffff, x, y, 0x88), _mm512_maskz_shuffle_f32x4(0xffff, x, y, 0xdd));
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {  // within 128 bits: (l, l + 2)
+    const __m512d x = _mm512_castps_pd(c[2 * i]), y = _mm512_castps_pd(c[2 * i + 1]);
+    d[i] = add(_mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, x, y)), _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, x, y)));
+  }
+  const Vec e = add(_mm512_maskz_shuffle_ps(0xffff, d[0], d[1], 0x88), _mm512_maskz_shuffle_ps(0xffff, d[0], d[1], 0xdd));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_ps(out, _mm512_maskz_permutexvar_ps(0xffff, order, e));
+}
 inline __m128 fold_max_to_4(Vec a) {
   const __m256 half = _mm256_max_ps(low_half(a), high_half(a));
   return _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));

@@ -7,13 +7,32 @@
 namespace lockstep::cuda {
 namespace {
 
+struct Shown {
+  const TensorView& tensor;
+};
+
+}  // namespace
+}  // namespace lockstep::cuda
+
+template <>
+struct fmt::formatter<lockstep::cuda::Shown> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  template <typename Context>
+  auto format(const lockstep::cuda::Shown& shown, Context& context) const {
+    const lockstep::TensorView& t = shown.tensor;
+    return fmt::format_to(context.out(), "{} [{}, {}] with stride {}", lockstep::name_of(t.dtype), t.rows, t.cols, t.stride);
+  }
+};
+
+namespace lockstep::cuda {
+namespace {
+
 constexpr int32_t kMaxHeadDim = 4096;   // attention keeps a query in shared memory
 constexpr int64_t kMaxVocab = 1 << 21;  // sample_thresholds: counters of 32 bits
 constexpr double kLog2E = 1.4426950408889634;
 
-std::string describe(const TensorView& t) {
-  return fmt::format("{} [{}, {}] with stride {}", name_of(t.dtype), t.rows, t.cols, t.stride);
-}
+// Formatted only when a check fails.
+Shown describe(const TensorView& t) { return {t}; }
 
 bool is_float(DType t) { return t != DType::kInt32; }
 
@@ -53,9 +72,6 @@ void check_heads(const char* op, const HeadLayout& heads, const TensorView& qkv,
       heads.head_dim, kMaxHeadDim);
   check(heads.group >= 1 && heads.offset >= 0 && heads.offset < heads.group,
         "{}: query head offset {} is not within a group of {}", op, heads.offset, heads.group);
-  check(heads.q_heads == 0 || (heads.q_heads - 1 + heads.offset) / heads.group < heads.kv_heads,
-        "{}: {} query heads from offset {} in groups of {} read more than the {} KV heads", op, heads.q_heads, heads.offset,
-        heads.group, heads.kv_heads);
   const int64_t cols = (static_cast<int64_t>(heads.q_heads) + 2 * static_cast<int64_t>(heads.kv_heads)) * heads.head_dim;
   check(qkv.rows == batch.num_tokens && qkv.cols == cols, "{}: qkv is {}, expected [{}, {}]", op, describe(qkv), batch.num_tokens,
         cols);
@@ -147,6 +163,9 @@ void CudaOps::norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorVie
 void CudaOps::attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                         const PagedKv& kv) {
   check_heads("attention", heads, qkv, batch, kv);
+  check(heads.q_heads == 0 || (heads.q_heads - 1 + heads.offset) / heads.group < heads.kv_heads,
+        "attention: {} query heads from offset {} in groups of {} read more than the {} KV heads", heads.q_heads, heads.offset,
+        heads.group, heads.kv_heads);
   check_shape("attention: out", out, batch.num_tokens, static_cast<int64_t>(heads.q_heads) * heads.head_dim);
   check_dtype("attention: out", out, qkv.dtype);
   if (out.empty() || batch.num_seqs == 0) return;

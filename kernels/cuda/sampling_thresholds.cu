@@ -144,10 +144,16 @@ __global__ void __launch_bounds__(kThreads) thresholds_kernel(float* threshold, 
       least = radix_select(shared, logit, vocab, target < 1.0 ? 1 : static_cast<uint64_t>(target), mass);
     }
     if (finite && has_min_p) {
+      // Float decides but for what lies within its error of the bound.
+      const auto survives_min_p = [=](float x) {
+        const float probability = relative(x);
+        if (fabsf(probability - row.min_p) > 1e-5f * row.min_p) return probability > row.min_p;
+        return exp((static_cast<double>(x) - top) / row.temperature) >= row.min_p;
+      };
       uint32_t smallest = ordered_bits(top);
       for_each_of_block<kThreads>(logit, vocab, [&](float x, int) {
         const uint32_t key = ordered_bits(x);
-        if (key != 0 && key >= least && key < smallest && relative(x) >= row.min_p) smallest = key;
+        if (key != 0 && key >= least && key < smallest && survives_min_p(x)) smallest = key;
       });
       least = block_reduce(smallest, ~0u, shared.keys, MinKey());
     }

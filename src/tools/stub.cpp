@@ -1,1 +1,0 @@
-// temporary: keeps the library non-empty until its first real file; delete it then

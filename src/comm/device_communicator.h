@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "comm/communicator.h"
 
@@ -12,5 +13,8 @@ namespace lockstep {
 // known to all.
 std::unique_ptr<Communicator> make_device_communicator(const World& world, Backend& backend, AllReduceChoice choice,
                                                        size_t max_all_reduce_bytes, size_t max_all_gather_bytes);
+
+// The NCCL found at run time, "2.30.7"; empty in a build without CUDA.
+std::string nccl_version();
 
 }  // namespace lockstep

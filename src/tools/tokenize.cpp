@@ -42,7 +42,7 @@ void append_ids(const std::vector<int32_t>& ids, std::string& out) {
 }  // namespace
 
 int run_tokenize(const TokenizeOptions& options, std::istream& in, std::ostream& out) {
-  const auto tokenizer = Tokenizer::load(options.model);
+  const auto tokenizer = Tokenizer::load(options.directory);
   std::string line, buffer;
   for (size_t number = 1; std::getline(in, line, '\n'); ++number) {
     if (options.decode) {

@@ -2,15 +2,10 @@
 #pragma once
 
 #include <iosfwd>
-#include <string>
+
+#include "config/command_line.h"
 
 namespace lockstep {
-
-struct TokenizeOptions {
-  std::string model;                // tokenizer.json, or the directory that holds one
-  bool add_special_tokens = false;  // encode: BOS and the like around each line
-  bool decode = false;              // ids to text
-};
 
 // Reads lines from `in` (they end at \n only; a \r is text; an unterminated last line counts) and writes one line each to `out`:
 // a JSON array of ids, or with `decode`, where each line is such an array, the text of the ids, special tokens included. Returns

@@ -6,7 +6,7 @@
 #include <CLI/Version.hpp>
 #include <nlohmann/json.hpp>
 
-#include "comm/communicator.h"
+#include "comm/device_communicator.h"
 #include "kernels/backend.h"
 #include "lockstep_version.h"
 

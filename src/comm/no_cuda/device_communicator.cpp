@@ -8,4 +8,6 @@ std::unique_ptr<Communicator> make_device_communicator(const World&, Backend&, A
   fail("this binary was built without CUDA and has no device collectives; build with -DLOCKSTEP_CUDA=ON or use --device cpu");
 }
 
+std::string nccl_version() { return {}; }
+
 }  // namespace lockstep

@@ -33,12 +33,15 @@ std::string read_text_file(const std::filesystem::path& file) {
   check(std::filesystem::is_regular_file(status), "{}: not a regular file", file.string());
   std::ifstream in(file, std::ios::binary);
   check(in.good(), "{}: cannot be opened for reading; check its permissions", file.string());
-  std::string text(kMaxDocumentBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  check(!in.bad(), "{}: reading it failed", file.string());
-  text.resize(static_cast<size_t>(in.gcount()));
-  check(text.size() <= kMaxDocumentBytes, "{}: larger than {} MiB, too large for a configuration file", file.string(),
-        kMaxDocumentBytes >> 20);
+  std::string text;
+  char part[1 << 14];
+  do {
+    in.read(part, sizeof(part));
+    text.append(part, static_cast<size_t>(in.gcount()));
+    check(!in.bad(), "{}: reading it failed", file.string());
+    check(text.size() <= kMaxDocumentBytes, "{}: larger than {} MiB, too large for a configuration file", file.string(),
+          kMaxDocumentBytes >> 20);
+  } while (in.good());
   return text;
 }
 

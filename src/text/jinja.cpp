@@ -12,7 +12,7 @@ namespace lockstep::text {
 namespace jinja {
 namespace {
 
-constexpr int64_t kMaxSteps = 20'000'000;  // statements and expressions; a long chat needs some thousands
+constexpr int64_t kMaxSteps = 5'000'000;  // statements and expressions; a long chat needs some thousands
 
 class Renderer {
  public:
@@ -119,13 +119,14 @@ class Renderer {
       count_step(n.line);
       scopes_.emplace_back();
       bind(n, items[i]);
-      JinjaValue loop = {{"index", i + 1},
-                         {"index0", i},
-                         {"revindex", items.size() - i},
-                         {"revindex0", items.size() - i - 1},
-                         {"first", i == 0},
-                         {"last", i + 1 == items.size()},
-                         {"length", items.size()}};
+      JinjaValue loop = JinjaValue::object();
+      loop["index"] = i + 1;
+      loop["index0"] = i;
+      loop["revindex"] = items.size() - i;
+      loop["revindex0"] = items.size() - i - 1;
+      loop["first"] = i == 0;
+      loop["last"] = i + 1 == items.size();
+      loop["length"] = items.size();
       if (i > 0) loop["previtem"] = items[i - 1];
       if (i + 1 < items.size()) loop["nextitem"] = items[i + 1];
       scopes_.back()["loop"] = std::move(loop);

@@ -48,8 +48,10 @@ class Lexer {
 
  private:
   [[noreturn]] void refuse(std::string_view what) const { fail("{}: chat template, line {}: {}", where_, line_at(i_), what); }
+  // Positions are asked for in order, so the newlines are counted once.
   int line_at(size_t position) const {
-    return 1 + static_cast<int>(std::count(source_.begin(), source_.begin() + static_cast<std::ptrdiff_t>(position), '\n'));
+    for (; counted_ < position; ++counted_) line_ += source_[counted_] == '\n';
+    return line_;
   }
   size_t find_tag() const {
     for (size_t at = source_.find('{', i_); at != std::string::npos && at + 1 < source_.size(); at = source_.find('{', at + 1)) {
@@ -200,6 +202,8 @@ class Lexer {
   const std::string& where_;
   size_t i_ = 0;
   bool at_line_start_ = true;
+  mutable size_t counted_ = 0;  // bytes whose newlines are in line_
+  mutable int line_ = 1;
   std::vector<Segment> out_;
 };
 

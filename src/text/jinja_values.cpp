@@ -12,7 +12,7 @@ namespace lockstep::text::jinja {
 
 namespace {
 
-constexpr size_t kMaxTextBytes = 1 << 28;  // a template that doubles a string in a loop must not take the machine
+constexpr size_t kMaxTextBytes = 1 << 26;  // a template that doubles a string in a loop must not take the machine
 
 std::vector<std::string> characters(std::string_view text) {
   std::vector<std::string> out;

@@ -3,22 +3,12 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "comm/agree.h"
 
 namespace lockstep {
 namespace {
 
 size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
-// Runs `step`; the message of its exception, or "".
-template <typename F>
-std::string message_of(F&& step) {
-  try {
-    step();
-    return "";
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
 
 }  // namespace
 
@@ -37,26 +27,16 @@ NodeGroup::NodeGroup(const World& world, const std::vector<int>& node_of, size_t
 
   // Everybody is here before the segment gets its name, so that the name lives for moments only.
   world.barrier("shared memory: start");
-  std::string error;
-  if (is_leader()) error = message_of([&] { memory_ = SharedMemory::create(total); });
+  agree(world, "shared memory: create", [&] {
+    if (is_leader()) memory_ = SharedMemory::create(total);
+  });
   const auto names = world.all_gather(is_leader() ? memory_.name() : "", "shared memory: exchange of names");
-  if (error.empty()) {
-    error = message_of([&] {
-      const std::string& name = names[static_cast<size_t>(ranks_[0])];
-      if (!is_leader()) {
-        check(!name.empty(), "");  // the leader reports why there is none
-        memory_ = SharedMemory::attach(name, total);
-      }
-      if (is_leader()) memory_.reserve(0, board_bytes_);
-      memory_.reserve(board_bytes_ + rank_bytes * static_cast<size_t>(index_), rank_bytes);
-    });
-  }
-  const auto errors = world.all_gather(error, "shared memory: everybody attached");
+  agree(world, "shared memory: attach", [&] {
+    if (!is_leader()) memory_ = SharedMemory::attach(names[static_cast<size_t>(ranks_[0])], total);
+    if (is_leader()) memory_.reserve(0, board_bytes_);
+    memory_.reserve(board_bytes_ + rank_bytes * static_cast<size_t>(index_), rank_bytes);
+  });
   memory_.remove_name();
-  for (int r = 0; r < world.size(); ++r) {
-    const std::string& e = errors[static_cast<size_t>(r)];
-    check(e.empty(), "{}: {}", world.name_of(r), e);
-  }
   board_ = TickBoard(memory_.data(), index_);
 }
 

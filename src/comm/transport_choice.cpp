@@ -1,0 +1,54 @@
+#include "comm/transport_choice.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+
+#include "base/error.h"
+
+namespace lockstep {
+
+TransportChoice choose_transport(const TransportFacts& f) {
+  const bool shared = f.max_ranks_per_gpu > 1;
+  const bool nccl_works = !shared || f.nccl_version >= kNcclSharesGpus;
+  const std::string why_not_nccl = fmt::format("{} ranks share a GPU, which NCCL allows from 2.30.7 on and this is {}",
+                                               f.max_ranks_per_gpu, nccl_version_text(f.nccl_version));
+  std::string why_not_peer;
+  if (!f.one_host) why_not_peer = "the ranks are on several hosts";
+  if (f.ranks > f.max_peers) why_not_peer = fmt::format("{} ranks are more than the {} that it serves", f.ranks, f.max_peers);
+
+  switch (f.choice) {
+    case AllReduceChoice::kNccl:
+      check(nccl_works,
+            "--allreduce nccl: {}; put a newer libnccl.so.2 first in LD_LIBRARY_PATH, start fewer ranks, or use --allreduce peer",
+            why_not_nccl);
+      return {false, false, "asked for"};
+    case AllReduceChoice::kPeer:
+      check(why_not_peer.empty(), "--allreduce peer: peer memory works within one host, but {}; use --allreduce nccl",
+            why_not_peer);
+      return {true, false, "asked for"};
+    case AllReduceChoice::kAuto: break;
+  }
+  if (!shared) return {false, false, "each rank has a GPU of its own"};
+  if (why_not_peer.empty()) {
+    return {true, nccl_works, nccl_works ? fmt::format("{} ranks share a GPU", f.max_ranks_per_gpu) : why_not_nccl};
+  }
+  check(
+      nccl_works,
+      "no transport for the collectives: peer memory does not work because {}, NCCL does not because {}; start one rank per GPU",
+      why_not_peer, why_not_nccl);
+  return {false, false, why_not_peer};
+}
+
+std::string nccl_version_text(int version) {
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
+int nccl_max_ctas(int ranks_per_gpu) {
+  // All ranks together 32 CTAs of NCCL's up to 640 threads; from five ranks on half of that, as their shared memory adds up, too.
+  const unsigned budget = ranks_per_gpu <= 4 ? 32 : 16;
+  const unsigned each = budget / static_cast<unsigned>(ranks_per_gpu > 0 ? ranks_per_gpu : 1);
+  return each == 0 ? 1 : static_cast<int>(std::bit_floor(each));
+}
+
+}  // namespace lockstep

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "text/byte_level.h"
 #include "text/regex.h"
+#include "text/unicode.h"
 #include "text/utf8.h"
 
 namespace lockstep::text {
@@ -18,34 +19,50 @@ class UnicodeNormalizer final : public Normalizer {
  public:
   UnicodeNormalizer(bool compose, bool compat) : compose_(compose), compat_(compat) {}
 
-  // Decomposition and composition are utf8proc's; the reordering of marks between them is ours, because utf8proc's is quadratic
-  // in the length of a run of marks. Source: the Unicode Standard, 3.11.
+  // Source: the Unicode Standard, 3.11. Decomposition and composition are utf8proc's; the reordering of marks between them is
+  // ours, because utf8proc's is quadratic in the length of a run of marks. A character that `tokenizers` does not know cuts the
+  // text.
   std::string normalize(std::string text) const override {
     if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) return text;
-    std::vector<utf8proc_int32_t> points;
-    points.reserve(text.size());
-    const auto decompose = static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | (compat_ ? UTF8PROC_COMPAT : 0));
-    utf8proc_int32_t buffer[32];  // the longest decomposition has 18 characters
-    for (size_t i = 0; i < text.size();) {
-      const auto c = static_cast<utf8proc_int32_t>(next_code_point(text, i));
-      int last_boundary_class = 0;
-      const auto n = utf8proc_decompose_char(c, buffer, 32, decompose, &last_boundary_class);
-      check(n >= 0 && n <= 32, "U+{:04X} cannot be decomposed: {}", c, n < 0 ? utf8proc_errmsg(n) : "too long");
-      points.insert(points.end(), buffer, buffer + n);
-    }
-    sort_marks(points);
-    auto count = static_cast<utf8proc_ssize_t>(points.size());
-    if (compose_) {
-      count = utf8proc_normalize_utf32(points.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-      check(count >= 0, "Unicode normalization failed: {}", utf8proc_errmsg(count));
-    }
     std::string out;
     out.reserve(text.size());
-    for (utf8proc_ssize_t i = 0; i < count; ++i) append_code_point(out, static_cast<char32_t>(points[static_cast<size_t>(i)]));
+    std::vector<utf8proc_int32_t> points;
+    points.reserve(text.size());
+    for (size_t i = 0; i < text.size();) {
+      const char32_t c = next_code_point(text, i);
+      if (c >= 0x300 && is_newer_than_normalization(c)) {
+        finish(points, out);
+        append_code_point(out, c);
+      } else {
+        decompose(static_cast<utf8proc_int32_t>(c), points);
+      }
+    }
+    finish(points, out);
     return out;
   }
 
  private:
+  void decompose(utf8proc_int32_t c, std::vector<utf8proc_int32_t>& points) const {
+    const auto options = static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | (compat_ ? UTF8PROC_COMPAT : 0));
+    utf8proc_int32_t buffer[32];  // the longest decomposition has 18 characters
+    int last_boundary_class = 0;
+    const auto n = utf8proc_decompose_char(c, buffer, 32, options, &last_boundary_class);
+    check(n >= 0 && n <= 32, "Unicode decomposition failed at U+{:04X}", c);
+    points.insert(points.end(), buffer, buffer + n);
+  }
+
+  // Appends the decomposed text in its normal form to `out`, and clears it.
+  void finish(std::vector<utf8proc_int32_t>& points, std::string& out) const {
+    sort_marks(points);
+    auto count = static_cast<utf8proc_ssize_t>(points.size());
+    if (compose_) {
+      count = utf8proc_normalize_utf32(points.data(), count, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+      check(count >= 0, "Unicode normalization failed: {}", utf8proc_errmsg(std::min<utf8proc_ssize_t>(count, 0)));
+    }
+    for (utf8proc_ssize_t i = 0; i < count; ++i) append_code_point(out, static_cast<char32_t>(points[static_cast<size_t>(i)]));
+    points.clear();
+  }
+
   // Puts each run of characters with a combining class other than 0 in the order of their classes.
   static void sort_marks(std::vector<utf8proc_int32_t>& points) {
     const auto combining_class = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };

@@ -12,14 +12,19 @@ namespace lockstep::text {
 
 namespace {
 
+template <size_t N>
+const UnicodeAddition* find(const UnicodeAddition (&table)[N], char32_t c) {
+  const auto* it = std::upper_bound(std::begin(table), std::end(table), c,
+                                    [](char32_t value, const UnicodeAddition& a) { return value < a.first; });
+  return it != std::begin(table) && c <= std::prev(it)->last ? std::prev(it) : nullptr;
+}
+
 // General category of two letters; "Cn" where neither utf8proc nor our table knows the character.
 std::string_view category_of(char32_t c) {
   const auto code = static_cast<utf8proc_int32_t>(c);
   if (utf8proc_category(code) != UTF8PROC_CATEGORY_CN) return utf8proc_category_string(code);
-  const auto* it = std::upper_bound(std::begin(kUnicodeAdditions), std::end(kUnicodeAdditions), c,
-                                    [](char32_t value, const UnicodeAddition& a) { return value < a.first; });
-  if (it != std::begin(kUnicodeAdditions) && c <= std::prev(it)->last) return std::prev(it)->category;
-  return "Cn";
+  const UnicodeAddition* added = find(kUnicodeAdditions, c);
+  return added == nullptr ? "Cn" : added->category;
 }
 
 bool in_range(char32_t c, char32_t first, char32_t last) { return first <= c && c <= last; }
@@ -33,9 +38,7 @@ bool is_white_space(char32_t c) {
 
 bool is_numeric(char32_t c) {
   if (c < 0x80) return in_range(c, '0', '9');
-  if (category_of(c)[0] == 'N') return true;
-  return std::any_of(std::begin(kUnicode17Numbers), std::end(kUnicode17Numbers),
-                     [c](const UnicodeAddition& a) { return in_range(c, a.first, a.last); });
+  return category_of(c)[0] == 'N' || find(kUnicode17Numbers, c) != nullptr;
 }
 
 bool is_word(char32_t c) {
@@ -45,6 +48,10 @@ bool is_word(char32_t c) {
   // Other_Alphabetic beyond marks (circled and squared letters), and Join_Control.
   return in_range(c, 0x24B6, 0x24E9) || in_range(c, 0x1F130, 0x1F149) || in_range(c, 0x1F150, 0x1F169) ||
          in_range(c, 0x1F170, 0x1F189) || c == 0x200C || c == 0x200D;
+}
+
+bool is_newer_than_normalization(char32_t c) {
+  return find(kNewerThanNormalization, c) != nullptr || find(kUnicodeAdditions, c) != nullptr;
 }
 
 std::string newer_characters(std::string_view category) {

@@ -10,6 +10,9 @@ bool is_white_space(char32_t c);  // the property White_Space
 bool is_numeric(char32_t c);      // general category N, in Unicode 17: Rust's char::is_numeric
 bool is_word(char32_t c);         // \w of UTS #18: Alphabetic, marks, decimal digits, connectors, joiners
 
+// Whether Unicode normalization in `tokenizers` does not know the character: it stays as it is and is no mark.
+bool is_newer_than_normalization(char32_t c);
+
 // The characters with general category `category` ("L", "Lu", ...) that the libraries at hand may not know yet, as ranges for
 // the inside of a regular expression's class: "\x{1C89}\x{105C0}-\x{105F3}".
 std::string newer_characters(std::string_view category);

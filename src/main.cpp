@@ -60,8 +60,10 @@ std::string join_arguments(int argc, char** argv) {
 
 // What every rank must agree on before anything else.
 void check_agreement(const World& world, const Parsed& parsed, const std::string& arguments) {
-  world.require_same("the build (lockstep --version)", build_id());
-  world.require_same("the command line", arguments);
+  world.phase("comparing the ranks", [&] {
+    world.require_same("the build (lockstep --version)", build_id());
+    world.require_same("the command line", arguments);
+  });
   const auto* command_line = std::get_if<CommandLine>(&parsed);
   if (command_line == nullptr) return;
   world.phase("checking the command line", [&] {

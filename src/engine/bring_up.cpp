@@ -128,7 +128,8 @@ Workload share_workload(const World& world, const Workload& mine) {
 
 std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& options, const ModelConfig& config,
                                       Workload workload) {
-  world.require_same("the model's configuration", fmt::format("{:016x}", config.hash()));
+  world.phase("comparing the ranks",
+              [&] { world.require_same("the model's configuration (hash)", fmt::format("{:016x}", config.hash())); });
   workload = share_workload(world, workload);
   const int tp = world.size();
 
@@ -136,7 +137,7 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
   std::optional<int> cuda_device;
   bool cuda = false;
   world.phase("choosing the device", [&] { cuda = use_cuda(options.device); });
-  world.require_same("the kind of device (--device)", cuda ? "cuda" : "cpu");
+  world.phase("comparing the ranks", [&] { world.require_same("the kind of device (--device)", cuda ? "cuda" : "cpu"); });
   if (cuda) cuda_device = choose_cuda_device(world);
   const int sharers = cuda ? count_sharers(world, *cuda_device) : 1;
   const int threads = cuda ? 1 : choose_threads(world, options.threads);

@@ -40,6 +40,10 @@ std::vector<char> encode(const HostTensor& t, int64_t stride) {
 
 }  // namespace
 
+void PrintTo(const KernelParam& param, std::ostream* out) { *out << param.backend << " " << name_of(param.dtype); }
+
+float rounded(DType dtype, float x) { return dtype == DType::kFloat32 ? x : from_half(dtype, to_half(dtype, x)); }
+
 std::string param_name(const ::testing::TestParamInfo<KernelParam>& info) {
   return info.param.backend + "_" + std::string(name_of(info.param.dtype));
 }
@@ -83,10 +87,7 @@ void KernelTest::TearDown() {
 HostTensor KernelTest::random(DType dtype, int64_t rows, int64_t cols, float scale) {
   HostTensor t{dtype, rows, cols, std::vector<float>(static_cast<size_t>(rows * cols))};
   std::uniform_real_distribution<float> uniform(-scale, scale);
-  for (float& x : t.values) {
-    x = uniform(rng_);
-    if (dtype != DType::kFloat32) x = from_half(dtype, to_half(dtype, x));
-  }
+  for (float& x : t.values) x = rounded(dtype, uniform(rng_));
   if (t.values.size() > 4) {
     EXPECT_NE(*std::min_element(t.values.begin(), t.values.end()), *std::max_element(t.values.begin(), t.values.end()))
         << "constant input";

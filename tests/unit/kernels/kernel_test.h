@@ -20,9 +20,13 @@ struct KernelParam {
   std::string backend;  // "scalar", "avx2", "avx512" (the CPU with at most this) or "cuda"
   DType dtype;          // of weights and KV cache
 };
+void PrintTo(const KernelParam& param, std::ostream* out);
 std::string param_name(const ::testing::TestParamInfo<KernelParam>& info);
 // backends x {float32, bfloat16, float16}.
 std::vector<KernelParam> params_for(const std::vector<std::string>& backends);
+
+// The nearest value of `dtype`, as float32.
+float rounded(DType dtype, float x);
 
 // A matrix on the host: float32 values that `dtype` represents exactly, row-major without gaps.
 struct HostTensor {

@@ -10,8 +10,10 @@ namespace lockstep {
 class TickBoard {
  public:
   struct WaitPolicy {
-    double spin_us = 50.0;    // with the pause instruction; 0 where a peer may need this core
-    double yield_us = 500.0;  // then offering the core to others; after that the rank sleeps until it is woken
+    // With the pause instruction; 0 where a peer may need this core. Short, because two ranks may share a core by the scheduler's
+    // choice, and offering the core to others costs next to nothing where nobody wants it.
+    double spin_us = 10.0;
+    double yield_us = 500.0;  // then offering the core; after that the rank sleeps until it is woken
     double timeout_s = 300.0;
   };
   enum class Outcome { kArrived, kTimedOut, kAborted };

@@ -51,8 +51,10 @@ class Backend {
 
   virtual Ops& ops() = 0;
 
-  // Sustained read bandwidth in bytes/s, measured now over a buffer well past the caches; the floor that `bench` prints.
-  virtual double measure_read_bandwidth() = 0;
+  // Sustained read bandwidth in bytes/s, measured now; the floor that `bench` prints. data: device memory to read, so that
+  // nothing is allocated and the figure is that of this very memory (its weights, say; a model that fits a cache reads at the
+  // cache's speed); nullptr: a buffer of its own, well past the caches.
+  virtual double measure_read_bandwidth(const void* data = nullptr, size_t bytes = 0) = 0;
 };
 
 // A device buffer that frees itself.
@@ -94,20 +96,20 @@ std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa = 
 
 // What the CUDA part knows of the machine without touching a context. All empty in a build without CUDA or without a driver.
 struct CudaDevice {
-  int index = 0;            // ordinal within CUDA_VISIBLE_DEVICES
-  std::string uuid;         // "GPU-…"
+  int index = 0;     // ordinal within CUDA_VISIBLE_DEVICES
+  std::string uuid;  // "GPU-…"
   std::string name;
   size_t total_bytes = 0;
   int compute_major = 0, compute_minor = 0;
 };
 struct CudaPlatform {
-  bool built = false;           // this binary has CUDA code
-  std::string driver_version;   // empty without a driver
+  bool built = false;          // this binary has CUDA code
+  std::string driver_version;  // empty without a driver
   std::string runtime_version;
   std::string why_unavailable;  // for the error message when the user insists on --device cuda
   int device_count = 0;
 };
-CudaPlatform probe_cuda();                // never throws, creates no context
+CudaPlatform probe_cuda();  // never throws, creates no context
 CudaDevice describe_cuda_device(int index);
 // Throws Error when the build, the driver or the device is missing, saying which.
 std::unique_ptr<Backend> make_cuda_backend(int device_index);

@@ -31,6 +31,7 @@ using Parsed = std::variant<CommandLine, ExitRequest>;
 
 // Commands that load no model: one process does them, whatever the number of ranks.
 int run_tool(const CommandLine& command_line) {
+  std::ios::sync_with_stdio(false);  // else every line of output is flushed
   switch (command_line.command) {
     case Command::kInspect:
       return run_inspect(command_line.inspect.directory.string(), command_line.inspect.tensor_parallel_size, std::cout);

@@ -126,26 +126,33 @@ void CpuBackend::set_zero(void* device, size_t bytes) {
 
 MemoryInfo CpuBackend::memory() const { return read_memory_info(); }
 
-double CpuBackend::measure_read_bandwidth() {
+double CpuBackend::measure_read_bandwidth(const void* data, size_t bytes) {
   using Clock = std::chrono::steady_clock;
   constexpr int64_t kUnit = 4096;
-  const auto quarter = static_cast<int64_t>(memory().free_bytes / 4);
-  int64_t bytes = std::clamp<int64_t>(quarter, int64_t{16} << 20, int64_t{512} << 20) / kUnit * kUnit;
-  Buffer buffer(*this, static_cast<size_t>(bytes), "the bandwidth probe");
-  // The threads that read a part write it first; not zeros, which the kernel might share.
-  pool_.parallel_for(bytes, kUnit, [&](int64_t begin, int64_t end) {
-    std::memset(buffer.as<char>() + begin, 1, static_cast<size_t>(end - begin));
-  });
+  constexpr int64_t kMost = int64_t{512} << 20;
+  Buffer own;
+  auto size = std::min(static_cast<int64_t>(bytes), kMost);
+  if (data == nullptr) {
+    const auto quarter = static_cast<int64_t>(memory().free_bytes / 4);
+    size = std::clamp<int64_t>(quarter, int64_t{16} << 20, kMost) / kUnit * kUnit;
+    own = Buffer(*this, static_cast<size_t>(size), "the bandwidth probe");
+    data = own.data();
+    // The threads that read a part write it first; not zeros, which the kernel might share.
+    pool_.parallel_for(size, kUnit, [&](int64_t begin, int64_t end) {
+      std::memset(own.as<char>() + begin, 1, static_cast<size_t>(end - begin));
+    });
+  }
+  check(size > 0, "the bandwidth probe needs at least one byte to read");
   double best = 0.0;
   std::atomic<float> sink{0.0f};
   const auto give_up = Clock::now() + std::chrono::milliseconds(500);
   for (int pass = 0; pass < 8 && (pass < 2 || Clock::now() < give_up); ++pass) {
     const auto start = Clock::now();
-    pool_.parallel_for(bytes, kUnit, [&](int64_t begin, int64_t end) {
-      sink.store(kernels_.read_all(buffer.as<char>() + begin, end - begin), std::memory_order_relaxed);
+    pool_.parallel_for(size, kUnit, [&](int64_t begin, int64_t end) {
+      sink.store(kernels_.read_all(static_cast<const char*>(data) + begin, end - begin), std::memory_order_relaxed);
     });
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::max(best, static_cast<double>(bytes) / seconds);
+    best = std::max(best, static_cast<double>(size) / seconds);
   }
   return best;
 }

@@ -37,7 +37,7 @@ class CpuBackend final : public Backend {
   MemoryInfo memory() const override;
   void* stream() const override { return nullptr; }
   Ops& ops() override { return ops_; }
-  double measure_read_bandwidth() override;
+  double measure_read_bandwidth(const void* data, size_t bytes) override;
 
  private:
   void copy(void* to, const void* from, size_t bytes);

@@ -141,20 +141,26 @@ MemoryInfo CudaBackend::memory() const {
   return info;
 }
 
-double CudaBackend::measure_read_bandwidth() {
+double CudaBackend::measure_read_bandwidth(const void* data, size_t bytes) {
   constexpr int kRepeats = 8;
-  const size_t bytes = std::clamp(memory().free_bytes / 2, kSmallestProbeBytes, kProbeBytes) / 16 * 16;
-  const Buffer data(*this, bytes, "the bandwidth probe");
+  Buffer own;
+  if (data == nullptr) {
+    bytes = std::clamp(memory().free_bytes / 2, kSmallestProbeBytes, kProbeBytes) / 16 * 16;
+    own = Buffer(*this, bytes, "the bandwidth probe");
+    data = own.data();
+    launch_fill_random(launch_, TensorView(own.data(), DType::kFloat32, 1, static_cast<int64_t>(bytes / sizeof(float))), 1, 1.0f,
+                       0, 0, 0);
+  }
+  bytes = std::min(bytes, kProbeBytes) / 16 * 16;
+  check(bytes > 0, "the bandwidth probe needs at least 16 bytes to read");
   const Buffer sink(*this, sizeof(uint32_t), "the bandwidth probe");
   set_zero(sink.data(), sink.bytes());
-  launch_fill_random(launch_, TensorView(data.data(), DType::kFloat32, 1, static_cast<int64_t>(bytes / sizeof(float))), 1, 1.0f,
-                     0, 0, 0);
-  launch_read(launch_, data.data(), bytes, sink.as<uint32_t>());  // warm-up
+  launch_read(launch_, data, bytes, sink.as<uint32_t>());  // warm-up
   Event start, stop;
   float best = 0.0f;
   for (int i = 0; i < kRepeats; ++i) {
     start.record(stream_);
-    launch_read(launch_, data.data(), bytes, sink.as<uint32_t>());
+    launch_read(launch_, data, bytes, sink.as<uint32_t>());
     stop.record(stream_);
     synchronize();
     const float seconds = stop.seconds_since(start);

@@ -37,7 +37,7 @@ class CudaBackend : public Backend {
   MemoryInfo memory() const override;
   void* stream() const override { return stream_; }
   Ops& ops() override { return *ops_; }
-  double measure_read_bandwidth() override;
+  double measure_read_bandwidth(const void* data, size_t bytes) override;
 
  private:
   void release_all() noexcept;

@@ -21,7 +21,7 @@ std::string describe(const StepPlan& plan) {
 Floor measure(const World& world, ModelRunner& runner) {
   world.barrier("the bandwidth measurement");
   Floor floor;
-  floor.bandwidth = runner.backend().measure_read_bandwidth();
+  floor.bandwidth = runner.backend().measure_read_bandwidth(runner.weights().data(), runner.weights().bytes());
   const auto mine = static_cast<double>(runner.decoder().weight_bytes_per_step());
   constexpr double kNano = 1e9;
   floor.seconds_per_step =

@@ -28,6 +28,7 @@ class Weights {
   TensorView get(const std::string& name) const;   // throws Error for an unknown name
   TensorView find(const std::string& name) const;  // data == nullptr for an unknown name
   DType dtype() const { return dtype_; }
+  const void* data() const { return buffer_.data(); }
   size_t bytes() const { return buffer_.bytes(); }
 
  private:

@@ -104,7 +104,7 @@ class FakeBackend final : public Backend {
   MemoryInfo memory() const override { return {}; }
   void* stream() const override { return nullptr; }
   Ops& ops() override { return ops_; }
-  double measure_read_bandwidth() override { return 0.0; }
+  double measure_read_bandwidth(const void*, size_t) override { return 0.0; }
 
   int copies = 0;
 

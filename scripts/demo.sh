@@ -14,5 +14,9 @@ fetch_model
 preset=cpu
 if has_gpu && [ -x build/cuda/bin/lockstep ]; then preset=cuda; fi
 command=("build/$preset/bin/lockstep" generate --model "$MODEL" --chat -p "What is the capital of France?" --max-tokens 64 "$@")
-say "mpirun -np 2 ${command[*]@Q}"
+shown=''
+for word in "${command[@]}"; do
+  if [[ $word =~ ^[A-Za-z0-9_./=-]+$ ]]; then shown+=" $word"; else shown+=" ${word@Q}"; fi
+done
+say "mpirun -np 2$shown"
 run_ranks 2 "${command[@]}"

@@ -5,10 +5,10 @@
 // a newer processor reaches the rest of the program through the linker's choice among equal symbols. For the same reason the
 // arguments here are plain pointers.
 //
-// Order of summation: a dot product over K is cut into K-blocks of kBlockK elements. Within a block, lane l of one vector
-// accumulator takes the elements l, l + W, l + 2 W, ... in order (W: lanes of the instruction set); then the lanes are added
-// by halves; the blocks are added in order. Every path does exactly this, so that an output depends on its own row alone: not
-// on the other rows of the batch, not on the number of threads, not on how the work was tiled.
+// Order of summation: a dot product over K is cut into K-blocks, equal but for the last, of at most kBlockK elements; K alone
+// decides. Within a block, lane l of one vector accumulator takes the elements l, l + W, l + 2 W, ... in order (W: lanes of the
+// instruction set); then the lanes are added by halves; the blocks are added in order. Every path does exactly this, so that an
+// output depends on its own row alone: not on the other rows of the batch, not on the number of threads, not on the tiling.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@
 
 namespace lockstep::cpu {
 
-// K-block: five rows of x and five of w in float32 fit into a first-level cache of 32 KiB together.
-inline constexpr int64_t kBlockK = 512;
+// Longest K-block: ten rows of it in float32, a tile's x and w, fit into a first-level cache of 32 KiB.
+inline constexpr int64_t kBlockK = 640;
 // Rows of w that linear_blocked converts to float32 at a time: kBlockN * kBlockK * 4 bytes lie in the second-level cache.
 // A multiple of every instruction set's tile.
 inline constexpr int64_t kBlockN = 120;

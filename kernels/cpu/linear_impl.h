@@ -44,14 +44,52 @@ inline void finish_linear(const LinearArgs& a, int64_t m_begin, int64_t m_end, i
   });
 }
 
+// K-blocks of equal length but for the last, so that none is much shorter than the others; a function of K alone.
+inline int64_t block_length(int64_t k) {
+  const int64_t blocks = (k + kBlockK - 1) / kBlockK;
+  return blocks > 1 ? ((k + blocks - 1) / blocks + 63) / 64 * 64 : k;
+}
+
+// Prefetches go to the same place some tiles of w further, so that each line is asked for once, long before it is needed: this
+// many bytes at least, which are some microseconds of one core's bandwidth.
+constexpr int64_t kPrefetchDistance = 24 * 1024;
+inline int64_t prefetch_distance(int64_t tile_bytes) { return (kPrefetchDistance + tile_bytes - 1) / tile_bytes * tile_bytes; }
+
+// kStreamN rows of w against one row of x, which needs more of them than a tile of several does to hide the latency of its
+// multiply-adds.
+constexpr int kStreamN = 8;
+
+template <typename T>
+inline void stream_one(const LinearArgs& a, int64_t n) {
+  const T* base = static_cast<const T*>(a.w) + n * a.w_stride;
+  const int64_t ahead = prefetch_distance(kStreamN * a.w_stride * static_cast<int64_t>(sizeof(T)));
+  const int64_t block_k = block_length(a.k);
+  Four total[kStreamN / 4] = {};
+  for (int64_t k = 0; k < a.k; k += block_k) {
+    const float* x[1] = {a.x + k};
+    const T* w[kStreamN];
+#pragma GCC unroll 8
+    for (int i = 0; i < kStreamN; ++i) w[i] = base + i * a.w_stride + k;
+    Vec acc[kStreamN];
+    dot_lanes<1, kStreamN, true>(acc, x, w, min64(block_k, a.k - k), ahead);
+#pragma GCC unroll 8
+    for (int i = 0; i < kStreamN / 4; ++i) {
+      const Four sums = reduce_add4(acc[4 * i], acc[4 * i + 1], acc[4 * i + 2], acc[4 * i + 3]);
+      total[i] = k == 0 ? sums : total[i] + sums;
+    }
+  }
+  __builtin_memcpy(a.out + n, total, sizeof(total));
+}
+
 // NR rows of w against all m rows of x. Each K-block of w is read from memory once and stays in the first-level cache.
 template <int MR, int NR, typename T>
 inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
   const T* base = static_cast<const T*>(a.w) + n * a.w_stride;
-  const int64_t ahead = NR * a.w_stride * static_cast<int64_t>(sizeof(T));  // what this thread reads after these rows
+  const int64_t ahead = prefetch_distance(NR * a.w_stride * static_cast<int64_t>(sizeof(T)));
+  const int64_t block_k = block_length(a.k);
   float sums[MR * NR];
-  for (int64_t k = 0; k < a.k; k += kBlockK) {
-    const int64_t length = min64(kBlockK, a.k - k);
+  for (int64_t k = 0; k < a.k; k += block_k) {
+    const int64_t length = min64(block_k, a.k - k);
     const T* w[NR];
 #pragma GCC unroll 8
     for (int i = 0; i < NR; ++i) w[i] = base + i * a.w_stride + k;
@@ -60,23 +98,20 @@ inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
       const float* x[MR];
       for (int64_t j = 0; j < mr; ++j) x[j] = a.x + (i + j) * a.x_stride + k;
       if (i == 0) {
-        dot_tile_upto<MR, NR, true>(sums, x, mr, w, length, ahead);
+        dot_tile<MR, NR, true>(sums, x, mr, w, length, ahead);
       } else {
-        dot_tile_upto<MR, NR, false>(sums, x, mr, w, length, 0);
+        dot_tile<MR, NR, false>(sums, x, mr, w, length, 0);
       }
       accumulate<NR>(a.out + i * a.out_stride + n, a.out_stride, sums, mr, NR, k == 0);
     }
   }
 }
 
-// One row of x needs more rows of w than a tile of several does, to hide the latency of its multiply-adds.
-constexpr int kStreamN = 8;
-
 static void linear_stream(const LinearArgs& a, int64_t m, int64_t n_begin, int64_t n_end) {
   with_type(a.w_dtype, [&]<typename T>(const T*) {
     int64_t n = n_begin;
     if (m == 1) {
-      for (; n + kStreamN <= n_end; n += kStreamN) stream_rows<1, kStreamN, T>(a, m, n);
+      for (; n + kStreamN <= n_end; n += kStreamN) stream_one<T>(a, n);
     }
     for (; n + kTileN <= n_end; n += kTileN) stream_rows<kTileM, kTileN, T>(a, m, n);
     for (; n < n_end; ++n) stream_rows<kTileM, 1, T>(a, m, n);
@@ -100,11 +135,12 @@ inline void convert_tile(float* block, const T* w, int64_t w_stride, int64_t nr,
 static void linear_blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* block) {
   constexpr int kStep = kTileN * kLanes;
   constexpr int64_t kTileFloats = kTileN * kBlockK;
+  const int64_t block_k = block_length(a.k);
   with_type(a.w_dtype, [&]<typename T>(const T*) {
     for (int64_t nb = n_begin; nb < n_end; nb += kBlockN) {
       const int64_t nb_end = min64(nb + kBlockN, n_end);
-      for (int64_t k = 0; k < a.k; k += kBlockK) {
-        const int64_t length = min64(kBlockK, a.k - k);
+      for (int64_t k = 0; k < a.k; k += block_k) {
+        const int64_t length = min64(block_k, a.k - k);
         for (int64_t n = nb; n < nb_end; n += kTileN) {
           convert_tile(block + (n - nb) / kTileN * kTileFloats, static_cast<const T*>(a.w) + n * a.w_stride + k, a.w_stride,
                        min64(kTileN, nb_end - n), length);
@@ -118,7 +154,7 @@ static void linear_blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, 
             const float* w[kTileN];
             for (int i = 0; i < kTileN; ++i) w[i] = block + (n - nb) / kTileN * kTileFloats + i * kLanes;
             float sums[kTileM * kTileN];
-            dot_tile_upto<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, 0);
+            dot_tile<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, 0);
             accumulate<kTileN>(a.out + m * a.out_stride + n, a.out_stride, sums, mr, min64(kTileN, nb_end - n), k == 0);
           }
         }

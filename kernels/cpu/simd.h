@@ -230,6 +230,8 @@ inline Vec fold_max_to_4(Vec a) { return a; }
 
 #endif
 
+typedef float Four __attribute__((vector_size(16)));
+
 #if LOCKSTEP_SIMD != 0
 
 // The sum of the lanes, by halves: (l, l + W/2), then (l, l + W/4), ...
@@ -239,26 +241,22 @@ inline float reduce_add(Vec a) {
   x = _mm_add_ss(x, _mm_shuffle_ps(x, x, 1));
   return _mm_cvtss_f32(x);
 }
-// out[0..4) = reduce_add of a, b, c, d, with the same bits.
-inline void reduce_add4(float* out, Vec a, Vec b, Vec c, Vec d) {
+// reduce_add of a, b, c and d, with the same bits.
+inline Four reduce_add4(Vec a, Vec b, Vec c, Vec d) {
   const __m128 a4 = fold_to_4(a), b4 = fold_to_4(b), c4 = fold_to_4(c), d4 = fold_to_4(d);
   const __m128 ab = _mm_add_ps(_mm_movelh_ps(a4, b4), _mm_movehl_ps(b4, a4));
   const __m128 cd = _mm_add_ps(_mm_movelh_ps(c4, d4), _mm_movehl_ps(d4, c4));
-  _mm_storeu_ps(out,
-                _mm_add_ps(_mm_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)), _mm_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1))));
+  return _mm_add_ps(_mm_shuffle_ps(ab, cd, _MM_SHUFFLE(2, 0, 2, 0)), _mm_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 1, 3, 1)));
 }
-inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+// Into the second-level cache: the few buffers that fill the first-level one must not wait for memory. Inlined at once, or GCC
+// takes the function for one without effect and drops the call.
+inline __attribute__((always_inline)) void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 #else
 
 inline float reduce_add(Vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
-inline void reduce_add4(float* out, Vec a, Vec b, Vec c, Vec d) {
-  out[0] = reduce_add(a);
-  out[1] = reduce_add(b);
-  out[2] = reduce_add(c);
-  out[3] = reduce_add(d);
-}
-inline void prefetch(const void* p) { __builtin_prefetch(p); }
+inline Four reduce_add4(Vec a, Vec b, Vec c, Vec d) { return Four{reduce_add(a), reduce_add(b), reduce_add(c), reduce_add(d)}; }
+inline __attribute__((always_inline)) void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 #endif
 

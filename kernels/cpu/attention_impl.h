@@ -12,6 +12,18 @@ namespace {
 constexpr int64_t kConvertRows = 8;
 constexpr float kInfinity = __builtin_inff();
 
+// Rows of keys or values between the ones in use and those asked of memory; a block of the cache is too short for the processor's
+// own prefetcher.
+constexpr int64_t kRowsAhead = 32;
+
+// Asks for rows [begin, end) of those at p, of which n exist.
+template <typename T>
+inline void prefetch_rows(const T* const* p, int64_t begin, int64_t end, int64_t n, int64_t head_dim) {
+  for (int64_t j = begin; j < min64(end, n); ++j) {
+    for (int64_t i = 0; i < head_dim; i += 64 / static_cast<int64_t>(sizeof(T))) prefetch(p[j] + i);
+  }
+}
+
 template <int NR, typename T>
 inline void score_tile(const AttentionChunkArgs& a, const T* const* k, int64_t row, int64_t mr, int64_t position) {
   float sums[kTileM * NR];
@@ -25,6 +37,7 @@ inline void score_tile(const AttentionChunkArgs& a, const T* const* k, int64_t r
 template <typename T>
 inline void compute_scores(const AttentionChunkArgs& a, const T* const* k) {
   for (int64_t j = 0; j < a.positions; j += kTileN) {
+    prefetch_rows(k, j + kRowsAhead, j + kRowsAhead + kTileN, a.positions, a.head_dim);
     for (int64_t r = 0; r < a.rows; r += kTileM) {
       const int64_t mr = min64(kTileM, a.rows - r);
       const int64_t wanted = min64(a.limit[r + mr - 1], a.positions);  // limits ascend
@@ -113,29 +126,33 @@ inline void value_rows(float* const* out, const float* const* p, const T* const*
   if (d < head_dim) value_tile<MR, 1>(out, p, v, d, head_dim - d, begin, end);
 }
 
-// out[r] += sum over j < limit[r] of scores[r][j] * v[j].
+// out[r] += sum over j < limit[r] of scores[r][j] * v[j]; kRowsAhead positions for all rows, then the next.
 template <typename T>
 inline void weigh_values(const AttentionChunkArgs& a, const T* const* v) {
   constexpr int kRows = 4;
-  for (int64_t r = 0; r < a.rows; r += kRows) {
-    const int64_t mr = min64(kRows, a.rows - r);
-    float* out[kRows];
-    const float* p[kRows];
-    for (int64_t m = 0; m < mr; ++m) {
-      out[m] = a.out + (r + m) * a.head_dim;
-      p[m] = a.scores + (r + m) * kAttentionChunk;
+  for (int64_t begin = 0; begin < a.positions; begin += kRowsAhead) {
+    const int64_t end = min64(begin + kRowsAhead, a.positions);
+    prefetch_rows(v, end, end + kRowsAhead, a.positions, a.head_dim);
+    for (int64_t r = 0; r < a.rows; r += kRows) {
+      const int64_t mr = min64(kRows, a.rows - r);
+      float* out[kRows];
+      const float* p[kRows];
+      for (int64_t m = 0; m < mr; ++m) {
+        out[m] = a.out + (r + m) * a.head_dim;
+        p[m] = a.scores + (r + m) * kAttentionChunk;
+      }
+      const int64_t common = max64(begin, min64(a.limit[r], end));  // limits ascend
+      if (mr == 4) {
+        value_rows<4>(out, p, v, a.head_dim, begin, common);
+      } else if (mr == 3) {
+        value_rows<3>(out, p, v, a.head_dim, begin, common);
+      } else if (mr == 2) {
+        value_rows<2>(out, p, v, a.head_dim, begin, common);
+      } else {
+        value_rows<1>(out, p, v, a.head_dim, begin, common);
+      }
+      for (int64_t m = 1; m < mr; ++m) value_rows<1>(out + m, p + m, v, a.head_dim, common, min64(a.limit[r + m], end));
     }
-    const int64_t common = a.limit[r];  // the smallest of these rows
-    if (mr == 4) {
-      value_rows<4>(out, p, v, a.head_dim, 0, common);
-    } else if (mr == 3) {
-      value_rows<3>(out, p, v, a.head_dim, 0, common);
-    } else if (mr == 2) {
-      value_rows<2>(out, p, v, a.head_dim, 0, common);
-    } else {
-      value_rows<1>(out, p, v, a.head_dim, 0, common);
-    }
-    for (int64_t m = 1; m < mr; ++m) value_rows<1>(out + m, p + m, v, a.head_dim, common, a.limit[r + m]);
   }
 }
 
@@ -143,6 +160,7 @@ template <typename T>
 inline void convert_positions(const AttentionChunkArgs& a, const T* const* in, const float** out) {
   const int64_t stride = (a.head_dim + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
   for (int64_t j = 0; j < a.positions; ++j) {
+    prefetch_rows(in, j + kRowsAhead, j + kRowsAhead + 1, a.positions, a.head_dim);
     float* to = a.converted + j * stride;
     int64_t i = 0;
     for (; i + kLanes <= a.head_dim; i += kLanes) store(to + i, load(in[j] + i));
@@ -155,22 +173,27 @@ static void attention_chunk(const AttentionChunkArgs& a) {
   for (int64_t i = 0; i < a.rows * a.head_dim; ++i) a.out[i] = 0.0f;
   with_type(a.kv_dtype, [&]<typename T>(const T*) {
     const bool convert = sizeof(T) == 2 && a.rows >= kConvertRows;
-    const float* converted[kAttentionChunk];
-    const T* typed[kAttentionChunk] = {};
-    for (int64_t j = 0; j < a.positions; ++j) typed[j] = static_cast<const T*>(a.k[j]);
+    const float* converted[kAttentionChunk] = {};
+    const T* k[kAttentionChunk] = {};
+    const T* v[kAttentionChunk] = {};
+    for (int64_t j = 0; j < a.positions; ++j) {
+      k[j] = static_cast<const T*>(a.k[j]);
+      v[j] = static_cast<const T*>(a.v[j]);
+    }
+    prefetch_rows(k, 0, kRowsAhead, a.positions, a.head_dim);
     if (convert) {
-      convert_positions(a, typed, converted);
+      convert_positions(a, k, converted);
       compute_scores(a, converted);
     } else {
-      compute_scores(a, typed);
+      compute_scores(a, k);
     }
+    prefetch_rows(v, 0, kRowsAhead, a.positions, a.head_dim);
     exponentiate(a);
-    for (int64_t j = 0; j < a.positions; ++j) typed[j] = static_cast<const T*>(a.v[j]);
     if (convert) {
-      convert_positions(a, typed, converted);
+      convert_positions(a, v, converted);
       weigh_values(a, converted);
     } else {
-      weigh_values(a, typed);
+      weigh_values(a, v);
     }
   });
 }

@@ -72,7 +72,7 @@ void CpuOps::linear(TensorView out, TensorView x, const LinearWeight& w, TensorV
                         .k = k};
   // Runs of output columns that are whole tiles and whole cache lines of out.
   const int64_t n_unit = kernels_.tile_n * int64_t{16};
-  if (m <= kMaxStreamRows) {
+  if (m <= kernels_.max_stream_rows) {
     const int64_t row_bytes = std::max<int64_t>(1, k * static_cast<int64_t>(size_of(w.data.dtype)) * ((m + 1) / 2));
     const int64_t grain = std::max((kLinearBytesPerThread / row_bytes + 15) / 16 * 16, int64_t{16});
     pool_.parallel_for(n, grain, [&](int64_t begin, int64_t end) { kernels_.linear_stream(args, m, begin, end); });

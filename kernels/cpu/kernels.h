@@ -22,8 +22,6 @@ inline constexpr int64_t kBlockK = 640;
 // Rows of w that linear_blocked converts to float32 at a time: kBlockN * kBlockK * 4 bytes lie in the second-level cache.
 // A multiple of every instruction set's tile.
 inline constexpr int64_t kBlockN = 120;
-// Up to this many rows, x passes over w in its own dtype (weight-streaming); above, w is converted block by block.
-inline constexpr int64_t kMaxStreamRows = 64;
 // Bytes of scratch that linear_blocked needs.
 inline constexpr int64_t kLinearScratchBytes = kBlockN * kBlockK * 4;
 
@@ -85,9 +83,12 @@ struct CpuKernels {
   const char* isa;
   int tile_n;  // rows of w that go through a tile together; threads get multiples of it
 
-  // out[0..m) x [n_begin, n_end) for m <= kMaxStreamRows: reads w once.
+  // Up to this many rows of x linear_stream is the faster of the two.
+  int max_stream_rows;
+  // out[0..m) x [n_begin, n_end) for few rows: passes over w once, in its own dtype.
   void (*linear_stream)(const LinearArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
-  // out[m_begin..m_end) x [n_begin, n_end) for many rows. scratch: kLinearScratchBytes, 64-byte aligned.
+  // out[m_begin..m_end) x [n_begin, n_end) for many rows: converts w to float32 block by block. scratch: kLinearScratchBytes,
+  // 64-byte aligned.
   void (*linear_blocked)(const LinearArgs& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* scratch);
 
   void (*attention_chunk)(const AttentionChunkArgs& args);
@@ -108,6 +109,8 @@ struct CpuKernels {
   void (*block_max)(float* out, const float* x, int64_t n);
   // Sum of exp((x[i] - max) * inv_temperature); NaN elements count 0 if skip_nan, else the sum is NaN.
   double (*sum_exp)(const float* x, float max, float inv_temperature, bool skip_nan, int64_t n);
+  // out[i] = exp((x[i] - max) * inv_temperature).
+  void (*exp_scaled)(float* out, const float* x, float max, float inv_temperature, int64_t n);
   // Reads [data, data + bytes) and returns something that depends on all of it; bytes is a multiple of 1024.
   float (*read_all)(const void* data, int64_t bytes);
 };

@@ -11,6 +11,7 @@ namespace {
 constexpr CpuKernels make_kernels(const char* isa) {
   return {.isa = isa,
           .tile_n = kTileN,
+          .max_stream_rows = kMaxStreamRows,
           .linear_stream = linear_stream,
           .linear_blocked = linear_blocked,
           .attention_chunk = attention_chunk,
@@ -24,6 +25,7 @@ constexpr CpuKernels make_kernels(const char* isa) {
           .from_float = from_float,
           .block_max = block_max,
           .sum_exp = sum_exp,
+          .exp_scaled = exp_scaled,
           .read_all = read_all};
 }
 

@@ -53,7 +53,9 @@ inline int64_t block_length(int64_t k) {
 // Prefetches go to the same place some tiles of w further, so that each line is asked for once, long before it is needed: this
 // many bytes at least, which are some microseconds of one core's bandwidth.
 constexpr int64_t kPrefetchDistance = 24 * 1024;
-inline int64_t prefetch_distance(int64_t tile_bytes) { return (kPrefetchDistance + tile_bytes - 1) / tile_bytes * tile_bytes; }
+inline int64_t prefetch_distance(int64_t tile_bytes) {
+  return tile_bytes == 0 ? 0 : (kPrefetchDistance + tile_bytes - 1) / tile_bytes * tile_bytes;
+}
 
 // kStreamN rows of w against one row of x, which needs more of them than a tile of several does to hide the latency of its
 // multiply-adds.
@@ -106,6 +108,9 @@ inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
     }
   }
 }
+
+// Where converting w once begins to pay, measured.
+constexpr int kMaxStreamRows = LOCKSTEP_SIMD == 512 ? 64 : LOCKSTEP_SIMD == 2 ? 15 : 6;
 
 static void linear_stream(const LinearArgs& a, int64_t m, int64_t n_begin, int64_t n_end) {
   with_type(a.w_dtype, [&]<typename T>(const T*) {

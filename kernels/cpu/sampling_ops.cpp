@@ -3,6 +3,7 @@
 // A row's maxima over blocks of kMaxBlock logits are found first, vectorised; most blocks then cannot hold what is looked for and
 // are never touched again.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -29,6 +30,13 @@ struct Row {
   float max() const {
     const float* best = std::max_element(block_max, block_max + num_blocks(n));
     return n > 0 ? *best : kLowest;
+  }
+  // fn(x, n) for every block that holds a logit >= bound.
+  template <typename Fn>
+  void for_each_block_from(float bound, Fn&& fn) const {
+    for (int64_t b = 0; b < num_blocks(n); ++b) {
+      if (block_max[b] >= bound) fn(x + b * kMaxBlock, std::min(kMaxBlock, n - b * kMaxBlock));
+    }
   }
   // fn(i, x[i]) for every logit >= *bound, in order; NaN never is. The bound may rise meanwhile.
   template <typename Fn>
@@ -62,12 +70,12 @@ float kth_largest(const Row& row, int64_t k) {
   return static_cast<int64_t>(best.size()) < k ? kLowest : shrink();
 }
 
-// Of `values` (any order), the smallest of the largest ones whose weights exp((x - max) / temperature) reach `target`; the
-// smallest of all where they never do. Quickselect by weight: halves the candidates each time.
-float smallest_of_nucleus(std::vector<float>& values, double max, double temperature, double target) {
+// Of `values` (any order), the smallest of the largest ones whose weights exp((x - max) / temperature), added to the weight
+// `above` of what is larger still, reach `target`; the smallest of all where they never do. Quickselect by weight: halves the
+// candidates each time.
+float smallest_of_nucleus(std::vector<float>& values, double max, double temperature, double above, double target) {
   const auto weight = [&](float x) { return std::exp((static_cast<double>(x) - max) / temperature); };
   auto begin = values.begin(), end = values.end();
-  double above = 0.0;  // weight of what lies before begin
   while (end - begin > 64) {
     const auto middle = begin + (end - begin) / 2;
     std::nth_element(begin, middle, end, std::greater<>());
@@ -89,24 +97,45 @@ float smallest_of_nucleus(std::vector<float>& values, double max, double tempera
 }
 
 float top_p_threshold(const Row& row, const CpuKernels& kernels, const SamplingRow& params, float after_top_k) {
-  const double max = row.max(), temperature = params.temperature, top_p = std::max(params.top_p, 0.0f);
+  const float row_max = row.max(), inv_temperature = 1.0f / params.temperature;
+  const double max = row_max, temperature = params.temperature, top_p = std::max(params.top_p, 0.0f);
   std::vector<float> values;
-  double total = 0.0;
-  float bar = after_top_k;
   if (after_top_k > kLowest) {
-    row.for_each_from(&bar, [&](int64_t, float x) {
+    double total = 0.0;
+    row.for_each_from(&after_top_k, [&](int64_t, float x) {
       values.push_back(x);
       total += std::exp((static_cast<double>(x) - max) / temperature);
     });
-  } else {
-    total = kernels.sum_exp(row.x, row.max(), 1.0f / params.temperature, true, row.n);
-    // What weighs less than this would, all together, not be half of the mass that top_p leaves out.
-    const double negligible = (1.0 - top_p) * total / (2.0 * static_cast<double>(row.n));
-    bar = static_cast<float>(max + temperature * std::log(std::min(negligible, 1.0)));
-    bar = std::min(bar, row.max());
-    row.for_each_from(&bar, [&](int64_t, float x) { values.push_back(x); });
+    return smallest_of_nucleus(values, max, temperature, 0.0, top_p * total);
   }
-  return smallest_of_nucleus(values, max, temperature, top_p * total);
+  const double total = kernels.sum_exp(row.x, row_max, inv_temperature, true, row.n);
+  // What weighs less than this would, all together, not be half of the mass that top_p leaves out.
+  const double negligible = (1.0 - top_p) * total / (2.0 * static_cast<double>(row.n));
+  const float bar = std::min(row_max, static_cast<float>(max + temperature * std::log(std::min(negligible, 1.0))));
+  // The weight in each of many equal intervals between the largest logit and the bar; then the one where the sum reaches top_p.
+  constexpr int kBins = 1024;
+  const float bins_per_logit = bar < row_max ? static_cast<float>(kBins) / (row_max - bar) : 0.0f;
+  const auto bin_of = [&](float x) { return std::min(kBins - 1, static_cast<int>((row_max - x) * bins_per_logit)); };
+  std::vector<double> weight(kBins, 0.0);
+  row.for_each_block_from(bar, [&](const float* x, int64_t n) {
+    float e[kMaxBlock];
+    kernels.exp_scaled(e, x, row_max, inv_temperature, n);
+    for (int64_t i = 0; i < n; ++i) {
+      if (x[i] >= bar) weight[static_cast<size_t>(bin_of(x[i]))] += static_cast<double>(e[i]);
+    }
+  });
+  double above = 0.0;
+  int bin = 0, last = 0;  // last: a bin that holds something
+  for (; bin < kBins; ++bin) {
+    if (weight[static_cast<size_t>(bin)] == 0.0) continue;
+    last = bin;
+    if (above + weight[static_cast<size_t>(bin)] >= top_p * total) break;
+    above += weight[static_cast<size_t>(bin)];
+  }
+  row.for_each_from(&bar, [&](int64_t, float x) {
+    if (bin_of(x) == last) values.push_back(x);
+  });
+  return smallest_of_nucleus(values, max, temperature, above, top_p * total);
 }
 
 // The smallest logit from `bar` on whose probability is at least min_p times the largest.
@@ -135,6 +164,13 @@ void improve(Candidate& best, float value, int32_t token) {
   if (value > best.value || (value == best.value && token < best.token)) best = {value, token};
 }
 
+// At least the noise -log(-log(u)), and cheap: it is at most -log(1 - u), and that at most ln 2 times minus the binary exponent
+// of 1 - u, which is exact in float32.
+float gumbel_bound(float u) {
+  const auto exponent = static_cast<int32_t>(std::bit_cast<uint32_t>(1.0f - u) >> 23) - 127;
+  return -0.6932f * static_cast<float>(exponent) + 1e-3f;
+}
+
 // See Ops::sample_candidates. A logit of -infinity (banned) never wins.
 Candidate best_candidate(const Row& row, int64_t vocab_begin, float threshold, const SamplingRow& params) {
   Candidate best{kLowest, -1};
@@ -149,18 +185,29 @@ Candidate best_candidate(const Row& row, int64_t vocab_begin, float threshold, c
     }
     return best;
   }
-  row.for_each_from(&bar, [&](int64_t i, float x) {
+  const auto consider = [&](int64_t i, float x) {
     const auto token = static_cast<int32_t>(vocab_begin + i);
     const float scaled = x / params.temperature;
     if (scaled + kMaxGumbel < best.value) return;
     const float uniform = sample_uniform(params.seed, params.output_index, token);
+    if (scaled + gumbel_bound(uniform) < best.value) return;
     const float value = scaled - std::log(-std::log(uniform));
     if (best.token < 0) {
       best = {value, token};
     } else {
       improve(best, value, token);
     }
-  });
+  };
+  // The largest logit first: it is a good guess, and lets nearly all others be dismissed by the bound.
+  const float max = row.max();
+  if (max >= bar) {
+    bool found = false;
+    row.for_each_from(&max, [&](int64_t i, float x) {
+      if (!found) consider(i, x);
+      found = true;
+    });
+  }
+  row.for_each_from(&bar, consider);
   return best;
 }
 

@@ -23,6 +23,7 @@ struct F16 {
 };
 
 inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 inline float as_float(uint32_t bits) {
   float x;
@@ -182,7 +183,7 @@ inline __m128 fold_max_to_4(Vec a) { return _mm_max_ps(_mm256_castps256_ps128(a)
 #else  // any processor: GCC's and Clang's vector extension, four lanes
 
 typedef float Vec __attribute__((vector_size(16)));
-typedef int32_t IntVec __attribute__((vector_size(16)));
+typedef uint32_t UintVec __attribute__((vector_size(16)));
 constexpr int kLanes = 4;
 
 inline Vec zero() { return Vec{}; }
@@ -196,10 +197,7 @@ inline Vec max(Vec a, Vec b) { return a > b ? a : b; }  // the second operand wh
 inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
 inline Vec zero_where_nan(Vec a) { return a == a ? a : Vec{}; }
 inline Vec zero_below(Vec a, Vec x, Vec bound) { return x < bound ? Vec{} : a; }
-inline Vec pow2_of_rounded(Vec t) {
-  typedef uint32_t UintVec __attribute__((vector_size(16)));
-  return (Vec)(((UintVec)t << 23) + 0x3f800000u);
-}
+inline Vec pow2_of_rounded(Vec t) { return (Vec)(((UintVec)t << 23) + 0x3f800000u); }
 
 inline float widen(float x) { return x; }
 inline float widen(Bf16 x) { return as_float(static_cast<uint32_t>(x.bits) << 16); }
@@ -210,6 +208,17 @@ inline void narrow(F16* p, float x) { p->bits = float_to_f16(x); }
 template <typename T>
 inline Vec load(const T* p) {
   return Vec{widen(p[0]), widen(p[1]), widen(p[2]), widen(p[3])};
+}
+inline Vec load(const float* p) {
+  Vec x;
+  __builtin_memcpy(&x, p, sizeof(x));
+  return x;
+}
+inline Vec load(const Bf16* p) {
+  typedef uint16_t Halves __attribute__((vector_size(8)));
+  Halves x;
+  __builtin_memcpy(&x, p, sizeof(x));
+  return (Vec)(__builtin_convertvector(x, UintVec) << 16);
 }
 template <typename T>
 inline Vec load_part(const T* p, int64_t n) {

@@ -27,6 +27,9 @@ START_S = 60  # for a rank to come up, on a busy machine
 END_S = 20  # from the fault to the end of the job
 MARK = "LOCKSTEP_FAULT_TEST"
 
+# Address space, in KiB, that start-up fits into and a rank's share of SLOW_TO_LOAD (603,000 KiB of weights) does not.
+TOO_LITTLE_KIB = 600000
+
 # Large enough that filling the weights takes seconds, and small enough for any machine (0.5 billion parameters, bf16).
 SLOW_TO_LOAD = dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=8, num_attention_heads=16, num_key_value_heads=4,
                     vocab_size=32000, max_position_embeddings=2048)
@@ -236,7 +239,7 @@ def other_config(args, directory):
 def out_of_memory(args, directory):
     """One rank may not have the memory that its share needs."""
     command = generate(args, yaml_model(directory, SLOW_TO_LOAD), "--load-format", "dummy")
-    limited = ["sh", "-c", 'ulimit -v 900000 && exec "$@"', "sh", *command]
+    limited = ["sh", "-c", f'ulimit -v {TOO_LITTLE_KIB} && exec "$@"', "sh", *command]
     code, out, err, _ = Job(args, [(1, command), (1, limited)]).end()
     expect(code not in (0, None), f"exit code {code}\n{out}\n{err}")
     expect_one_error(err, "memory|allocate")

@@ -23,7 +23,8 @@ def environment():
 def launcher_flags(mpirun):
     """More ranks than cores must be asked for with Open MPI; its default binding would put two ranks on a core each."""
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, env=environment()).stdout
-    return ["--oversubscribe", "--bind-to", "none"] if "Open MPI" in version else []
+    # Open MPI's own mpiexec calls itself OpenRTE.
+    return ["--oversubscribe", "--bind-to", "none"] if "Open MPI" in version or "OpenRTE" in version else []
 
 
 def rank_command(mpirun, ranks, command):

@@ -31,11 +31,11 @@ struct Row {
     const float* best = std::max_element(block_max, block_max + num_blocks(n));
     return n > 0 ? *best : kLowest;
   }
-  // fn(x, n) for every block that holds a logit >= bound.
+  // fn(i, x, n) for every block [i, i + n) that holds a logit >= bound.
   template <typename Fn>
   void for_each_block_from(float bound, Fn&& fn) const {
     for (int64_t b = 0; b < num_blocks(n); ++b) {
-      if (block_max[b] >= bound) fn(x + b * kMaxBlock, std::min(kMaxBlock, n - b * kMaxBlock));
+      if (block_max[b] >= bound) fn(b * kMaxBlock, x + b * kMaxBlock, std::min(kMaxBlock, n - b * kMaxBlock));
     }
   }
   // fn(i, x[i]) for every logit >= *bound, in order; NaN never is. The bound may rise meanwhile.
@@ -114,15 +114,22 @@ float top_p_threshold(const Row& row, const CpuKernels& kernels, const SamplingR
   const float bar = std::min(row_max, static_cast<float>(max + temperature * std::log(std::min(negligible, 1.0))));
   // The weight in each of many equal intervals between the largest logit and the bar; then the one where the sum reaches top_p.
   constexpr int kBins = 1024;
-  const float bins_per_logit = bar < row_max ? static_cast<float>(kBins) / (row_max - bar) : 0.0f;
-  const auto bin_of = [&](float x) { return std::min(kBins - 1, static_cast<int>((row_max - x) * bins_per_logit)); };
-  std::vector<double> weight(kBins, 0.0);
-  row.for_each_block_from(bar, [&](const float* x, int64_t n) {
-    float e[kMaxBlock];
-    kernels.exp_scaled(e, x, row_max, inv_temperature, n);
+  const float bins_per_logit = bar < row_max ? static_cast<float>(kBins - 1) / (row_max - bar) : 0.0f;
+  // kBins, one beyond, for what lies well below the bar and for NaN. A loop of its own, which becomes vector code without
+  // branches: which logits those are is hard to predict.
+  const auto find_bins = [&](int32_t* bins, const float* x, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
-      if (x[i] >= bar) weight[static_cast<size_t>(bin_of(x[i]))] += static_cast<double>(e[i]);
+      const float place = (row_max - x[i]) * bins_per_logit;
+      bins[i] = static_cast<int32_t>(place < static_cast<float>(kBins) ? place : static_cast<float>(kBins));
     }
+  };
+  std::vector<double> weight(kBins + 1, 0.0);
+  row.for_each_block_from(bar, [&](int64_t, const float* x, int64_t n) {
+    float e[kMaxBlock];
+    int32_t bins[kMaxBlock];
+    kernels.exp_scaled(e, x, row_max, inv_temperature, n);
+    find_bins(bins, x, n);
+    for (int64_t i = 0; i < n; ++i) weight[static_cast<size_t>(bins[i])] += static_cast<double>(e[i]);
   });
   double above = 0.0;
   int bin = 0, last = 0;  // last: a bin that holds something
@@ -132,8 +139,12 @@ float top_p_threshold(const Row& row, const CpuKernels& kernels, const SamplingR
     if (above + weight[static_cast<size_t>(bin)] >= top_p * total) break;
     above += weight[static_cast<size_t>(bin)];
   }
-  row.for_each_from(&bar, [&](int64_t, float x) {
-    if (bin_of(x) == last) values.push_back(x);
+  row.for_each_block_from(bar, [&](int64_t, const float* x, int64_t n) {
+    int32_t bins[kMaxBlock];
+    find_bins(bins, x, n);
+    for (int64_t i = 0; i < n; ++i) {
+      if (bins[i] == last) values.push_back(x[i]);
+    }
   });
   return smallest_of_nucleus(values, max, temperature, above, top_p * total);
 }
@@ -185,29 +196,29 @@ Candidate best_candidate(const Row& row, int64_t vocab_begin, float threshold, c
     }
     return best;
   }
-  const auto consider = [&](int64_t i, float x) {
-    const auto token = static_cast<int32_t>(vocab_begin + i);
-    const float scaled = x / params.temperature;
-    if (scaled + kMaxGumbel < best.value) return;
-    const float uniform = sample_uniform(params.seed, params.output_index, token);
-    if (scaled + gumbel_bound(uniform) < best.value) return;
-    const float value = scaled - std::log(-std::log(uniform));
-    if (best.token < 0) {
-      best = {value, token};
-    } else {
-      improve(best, value, token);
+  const float temperature = params.temperature;
+  const uint64_t seed = params.seed;
+  const int32_t output_index = params.output_index;
+  const auto consider = [&](int64_t i, const float* x, int64_t n) {
+    if (row.block_max[i / kMaxBlock] / temperature + kMaxGumbel < best.value) return;
+    for (int64_t j = 0; j < n; ++j) {
+      const auto token = static_cast<int32_t>(vocab_begin + i + j);
+      const float scaled = x[j] / temperature;
+      const float uniform = sample_uniform(seed, output_index, token);
+      // One condition, nearly always false, where two would each be hard to predict.
+      if (static_cast<int>(x[j] >= bar) & static_cast<int>(scaled + gumbel_bound(uniform) >= best.value)) {
+        const float value = scaled - std::log(-std::log(uniform));
+        if (best.token < 0) {
+          best = {value, token};
+        } else {
+          improve(best, value, token);
+        }
+      }
     }
   };
-  // The largest logit first: it is a good guess, and lets nearly all others be dismissed by the bound.
-  const float max = row.max();
-  if (max >= bar) {
-    bool found = false;
-    row.for_each_from(&max, [&](int64_t i, float x) {
-      if (!found) consider(i, x);
-      found = true;
-    });
-  }
-  row.for_each_from(&bar, consider);
+  // The block of the largest logit first: its winner is a good guess, and lets nearly all other tokens be dismissed by the bound.
+  row.for_each_block_from(std::max(bar, row.max()), consider);
+  row.for_each_block_from(bar, consider);
   return best;
 }
 

@@ -35,45 +35,45 @@ struct PagedKv {
 // The queries of a step. Sequence s owns the tokens [query_start[s], query_start[s+1]); they are the last ones of its
 // context, which has context_len[s] tokens including them. A sequence may have any number of query tokens >= 1.
 struct BatchView {
-  int32_t num_tokens = 0;       // T
-  int32_t num_seqs = 0;         // S
-  int32_t max_query_len = 0;    // host-known bounds, for choosing a kernel
+  int32_t num_tokens = 0;     // T
+  int32_t num_seqs = 0;       // S
+  int32_t max_query_len = 0;  // host-known bounds, for choosing a kernel
   int32_t max_context_len = 0;
-  int32_t* token_ids = nullptr;            // [T]; negative: replaced by resolve_tokens
-  const int32_t* positions = nullptr;      // [T]
-  const int32_t* token_slot = nullptr;     // [T] slot of the token's sequence
-  const int64_t* kv_index = nullptr;       // [T] block * block_size + offset where the token's K and V go
-  const int32_t* query_start = nullptr;    // [S + 1]
-  const int32_t* context_len = nullptr;    // [S]
-  const int32_t* seq_slot = nullptr;       // [S] row of block_tables
-  const int32_t* block_tables = nullptr;   // [max_num_seqs, block_table_stride] block numbers
+  int32_t* token_ids = nullptr;           // [T]; negative: replaced by resolve_tokens
+  const int32_t* positions = nullptr;     // [T]
+  const int32_t* token_slot = nullptr;    // [T] slot of the token's sequence
+  const int64_t* kv_index = nullptr;      // [T] block * block_size + offset where the token's K and V go
+  const int32_t* query_start = nullptr;   // [S + 1]
+  const int32_t* context_len = nullptr;   // [S]
+  const int32_t* seq_slot = nullptr;      // [S] row of block_tables
+  const int32_t* block_tables = nullptr;  // [max_num_seqs, block_table_stride] block numbers
   int64_t block_table_stride = 0;
 };
 
 // How this rank's query heads find their KV head: local query head h reads local KV head (h + offset) / group. A rank's run of
 // query heads may begin inside a group, hence the offset.
 struct HeadLayout {
-  int32_t q_heads = 0;    // Hq
-  int32_t kv_heads = 0;   // Hkv
-  int32_t head_dim = 0;   // D, even
-  int32_t group = 1;      // global query heads per KV head
-  int32_t offset = 0;     // first query head of this rank modulo its first KV head's group
+  int32_t q_heads = 0;   // Hq
+  int32_t kv_heads = 0;  // Hkv
+  int32_t head_dim = 0;  // D, even
+  int32_t group = 1;     // global query heads per KV head
+  int32_t offset = 0;    // first query head of this rank modulo its first KV head's group
 };
 
 // One row of logits to sample from; a plain struct that is copied to the device.
 struct SamplingRow {
   uint64_t seed = 0;
-  int32_t slot = 0;            // where the chosen token goes in last_token
-  int32_t output_index = 0;    // tokens produced so far by this sequence; with seed and token id it keys the noise
-  float temperature = 0.0f;    // 0: greedy
-  int32_t top_k = 0;           // 0: off
-  float top_p = 1.0f;          // 1: off
-  float min_p = 0.0f;          // 0: off
+  int32_t slot = 0;          // where the chosen token goes in last_token
+  int32_t output_index = 0;  // tokens produced so far by this sequence; with seed and token id it keys the noise
+  float temperature = 0.0f;  // 0: greedy
+  int32_t top_k = 0;         // 0: off
+  float top_p = 1.0f;        // 1: off
+  float min_p = 0.0f;        // 0: off
   float repetition_penalty = 1.0f;
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
-  int32_t penalty_row = -1;    // row of the counts matrix, or -1 when no penalty applies
-  int32_t edit_begin = 0;      // range in the list of LogitEdit
+  int32_t penalty_row = -1;  // row of the counts matrix, or -1 when no penalty applies
+  int32_t edit_begin = 0;    // range in the list of LogitEdit
   int32_t edit_end = 0;
 };
 
@@ -96,7 +96,7 @@ struct LogprobRequest {
 };
 inline constexpr int32_t kMaxTopLogprobs = 20;
 struct LogprobResult {
-  float chosen = 0.0f;                        // natural log of the chosen token's probability
+  float chosen = 0.0f;  // natural log of the chosen token's probability
   float top_logprob[kMaxTopLogprobs] = {};
   int32_t top_token[kMaxTopLogprobs] = {};
 };
@@ -124,7 +124,8 @@ class Ops {
 
   // residual += sum + bias; out = rms_norm(residual) * weight. The seam after each AllReduce. residual: [T, H] float32;
   // sum: [T, H] float32 or act; bias: [1, H] in the weights' dtype, or data == nullptr; out: [T, H] act.
-  virtual void add_rms_norm(TensorView out, TensorView residual, TensorView sum, TensorView bias, TensorView weight, float eps) = 0;
+  virtual void add_rms_norm(TensorView out, TensorView residual, TensorView sum, TensorView bias, TensorView weight,
+                            float eps) = 0;
 
   // out = x · wᵀ + bias, accumulated in float32. x: [M, K] act, rows may be strided; w: [N, K]; bias: [1, N] in the weights'
   // dtype, or data == nullptr; out: [M, N] act or float32, rows may be strided. K == 0 gives zeros (+ bias).
@@ -150,7 +151,8 @@ class Ops {
   // ---- sampling; logits are float32 [S, V] of this rank's shard unless "full" ----
 
   // counts[ids[i] - vocab_begin] for ids of this shard: += 1, or |= kInPromptBit when in_prompt. counts: one row, [V].
-  virtual void count_tokens(int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids, int64_t n, bool in_prompt) = 0;
+  virtual void count_tokens(int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids, int64_t n,
+                            bool in_prompt) = 0;
 
   // In this order, in place: where penalty_row >= 0, first count last_token[slot] into counts if output_index > 0 and it
   // belongs to this shard, then repetition penalty (tokens of prompt or output: x > 0 ? x / r : x * r), frequency (count of
@@ -169,12 +171,14 @@ class Ops {
   virtual void sample_candidates(Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,
                                  const SamplingRow* rows) = 0;
 
-  // Reduces candidates [num_shards, S] to tokens[S] and last_token[rows[s].slot]. Ties go to the lower id; -1 when no shard has one.
-  virtual void choose_tokens(int32_t* tokens, int32_t* last_token, const Candidate* candidates, int32_t num_shards, int32_t num_rows,
-                             const SamplingRow* rows) = 0;
+  // Reduces candidates [num_shards, S] to tokens[S] and last_token[rows[s].slot]. Ties go to the lower id; -1 when no shard has
+  // one.
+  virtual void choose_tokens(int32_t* tokens, int32_t* last_token, const Candidate* candidates, int32_t num_shards,
+                             int32_t num_rows, const SamplingRow* rows) = 0;
 
   // Log-softmax of the raw full logits for the rows asked for. requests and results: [n]. tokens: [S] from choose_tokens.
-  virtual void logprobs(LogprobResult* results, TensorView full, const int32_t* tokens, const LogprobRequest* requests, int32_t n) = 0;
+  virtual void logprobs(LogprobResult* results, TensorView full, const int32_t* tokens, const LogprobRequest* requests,
+                        int32_t n) = 0;
 
   // ---- weights ----
 

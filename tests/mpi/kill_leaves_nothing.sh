@@ -5,7 +5,7 @@ set -euo pipefail
 mpirun=$1 tests=$2
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 oversubscribe=()
-if "$mpirun" --version 2>&1 | grep -q "Open MPI"; then oversubscribe=(--oversubscribe --bind-to none); fi
+if "$mpirun" --version 2>&1 | grep -q "Open MPI\|OpenRTE"; then oversubscribe=(--oversubscribe --bind-to none); fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

@@ -130,7 +130,8 @@ class Simulator {
       ASSERT_EQ(planned.context_start, computed_[planned.slot]) << "tokens skipped or computed twice";
       computed_[planned.slot] += static_cast<int64_t>(planned.tokens.size());
       ASSERT_LE(computed_[planned.slot], static_cast<int64_t>(tables_[planned.slot].size()) * limits_.block_size);
-      for (const int32_t block : tables_[planned.slot]) ASSERT_TRUE(blocks.insert(block).second) << "two sequences own block " << block;
+      for (const int32_t block : tables_[planned.slot])
+        ASSERT_TRUE(blocks.insert(block).second) << "two sequences own block " << block;
     }
     const std::vector<Sequence*> sampled = scheduler_.commit();
     size_t expected = 0;

@@ -17,6 +17,8 @@ class StopSignal {
   StopSignal& operator=(const StopSignal&) = delete;
 
   bool requested() const { return received_.load(std::memory_order_relaxed) != 0; }
+  // Whether a signal came while some object lived or lives; for those who have none.
+  static bool any_received() { return received_.load(std::memory_order_relaxed) != 0; }
   int number() const { return received_.load(std::memory_order_relaxed); }  // SIGINT, SIGTERM or 0
   // 128 + the signal's number, as shells report it; 0 without a signal.
   int exit_code() const { return requested() ? 128 + number() : 0; }

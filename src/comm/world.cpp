@@ -17,6 +17,7 @@
 #include "comm/backoff.h"
 #include "comm/core_budget.h"
 #include "comm/deadline_timer.h"
+#include "comm/stop_signal.h"
 
 namespace lockstep {
 namespace {
@@ -243,7 +244,8 @@ void World::abort(const std::string& message, int exit_code) const noexcept {
   }
   // An error that all ranks share should be told once: a higher rank lets the lower ones end the job first.
   if (rank_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200 + 20 * std::min(rank_, 40)));
-  print_error(message);
+  // The launcher ends a rank that others gave up on; its own view of the matter would be a second, wrong cause.
+  if (!StopSignal::any_received()) print_error(message);
   try {
     std::thread([exit_code] {
       std::this_thread::sleep_for(std::chrono::seconds(5));

@@ -19,7 +19,6 @@ Env Env::read() {
   // An empty CUDA_VISIBLE_DEVICES means "no device", which differs from an unset one.
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) env.cuda_visible_devices = visible;
   env.cpu_isa = get("LOCKSTEP_CPU_ISA");
-  env.fault = get("LOCKSTEP_FAULT");
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     if (!env.launcher_world_size) env.launcher_world_size = get(name);
   }

@@ -71,7 +71,7 @@ SafetensorsHeader::Entry parse_entry(const std::string& name, const json& value,
   check(offsets.is_array() && offsets.size() == 2, "{} has data_offsets that are not an array of two", where);
 
   SafetensorsHeader::Entry entry;
-  const FormatDType& format = find_dtype(dtype.get<std::string>(), where);
+  const FormatDType format = find_dtype(dtype.get<std::string>(), where);
   entry.tensor.name = name;
   entry.tensor.dtype_name = format.name;
   entry.tensor.dtype = format.loadable;

@@ -16,6 +16,8 @@ namespace lockstep::cuda {
 struct Launch {
   cudaStream_t stream = nullptr;
   int sm_count = 1;
+  bool hopper = false;      // sm_90a code runs here: wgmma, the copy engine
+  bool overlap = false;     // kernels may start before the one before them has ended (launch_kernel.cuh)
   void* scratch = nullptr;  // written and read within one op; the stream orders its reuse by the next
   size_t scratch_bytes = 0;
 };

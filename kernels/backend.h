@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -55,6 +56,10 @@ class Backend {
   // nothing is allocated and the figure is that of this very memory (its weights, say; a model that fits a cache reads at the
   // cache's speed); nullptr: a buffer of its own, well past the caches.
   virtual double measure_read_bandwidth(const void* data = nullptr, size_t bytes = 0) = 0;
+
+  // Median seconds of `repeats` runs of `work`, which issues ops and nothing else, after one run to warm up. Only the device's
+  // time counts: on CUDA the ops are captured in a graph, whose launches are timed by events.
+  virtual double time_on_device(const std::function<void()>& work, int repeats) = 0;
 };
 
 // A device buffer that frees itself.

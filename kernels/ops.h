@@ -131,6 +131,10 @@ class Ops {
   // dtype, or data == nullptr; out: [M, N] act or float32, rows may be strided. K == 0 gives zeros (+ bias).
   virtual void linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) = 0;
 
+  // The same without bias through the vendor's library alone (cuBLASLt), for `bench kernels` to compare with and as the measure
+  // of the device's arithmetic. False, and nothing done, where there is no library or it cannot do it.
+  virtual bool linear_by_library(TensorView /*out*/, TensorView /*x*/, const LinearWeight& /*w*/) { return false; }
+
   // For each token: QK-norm of every q and k head (where the weights are given, [1, D] each), rotary embedding of q and k in
   // place (rotate_half: element i pairs with i + D/2), and k, v written to the cache at kv_index. qkv: [T, (Hq + 2 Hkv) * D]
   // act, laid out q heads, k heads, v heads.

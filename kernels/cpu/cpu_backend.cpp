@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/statistics.h"
 #include "kernels/cpu/memory_info.h"
 
 namespace lockstep {
@@ -155,6 +156,18 @@ double CpuBackend::measure_read_bandwidth(const void* data, size_t bytes) {
     best = std::max(best, static_cast<double>(size) / seconds);
   }
   return best;
+}
+
+double CpuBackend::time_on_device(const std::function<void()>& work, int repeats) {
+  check(repeats >= 1, "timing of {} runs; at least one", repeats);
+  work();
+  std::vector<double> seconds;
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return median(std::move(seconds));
 }
 
 const CpuKernels& choose_kernels(const char* cap) {

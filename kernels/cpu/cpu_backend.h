@@ -38,6 +38,7 @@ class CpuBackend final : public Backend {
   void* stream() const override { return nullptr; }
   Ops& ops() override { return ops_; }
   double measure_read_bandwidth(const void* data, size_t bytes) override;
+  double time_on_device(const std::function<void()>& work, int repeats) override;
 
  private:
   void copy(void* to, const void* from, size_t bytes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernels/cuda/timing.h"
 
 namespace lockstep {
 namespace cuda {
@@ -13,24 +14,6 @@ constexpr size_t kProbeBytes = size_t{1} << 30;             // of the bandwidth 
 constexpr size_t kSmallestProbeBytes = size_t{256} << 20;
 
 std::string gib(size_t bytes) { return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30)); }
-
-// An event that destroys itself.
-class Event {
- public:
-  Event() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  void record(cudaStream_t stream) { check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord"); }
-  float seconds_since(const Event& start) const {
-    float milliseconds = 0.0f;
-    check_cuda(cudaEventElapsedTime(&milliseconds, start.event_, event_), "cudaEventElapsedTime");
-    return milliseconds * 1e-3f;
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 }  // namespace
 
@@ -139,6 +122,10 @@ MemoryInfo CudaBackend::memory() const {
   MemoryInfo info;
   check_cuda(cudaMemGetInfo(&info.free_bytes, &info.total_bytes), "cudaMemGetInfo");
   return info;
+}
+
+double CudaBackend::time_on_device(const std::function<void()>& work, int repeats) {
+  return time_as_graph(stream_, work, repeats);
 }
 
 double CudaBackend::measure_read_bandwidth(const void* data, size_t bytes) {

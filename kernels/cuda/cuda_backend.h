@@ -38,6 +38,7 @@ class CudaBackend : public Backend {
   void* stream() const override { return stream_; }
   Ops& ops() override { return *ops_; }
   double measure_read_bandwidth(const void* data, size_t bytes) override;
+  double time_on_device(const std::function<void()>& work, int repeats) override;
 
  private:
   void release_all() noexcept;

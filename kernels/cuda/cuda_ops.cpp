@@ -150,6 +150,13 @@ void CudaOps::linear(TensorView out, TensorView x, const LinearWeight& w, Tensor
   }
 }
 
+bool CudaOps::linear_by_library(TensorView out, TensorView x, const LinearWeight& w) {
+  check_shape("linear_by_library: weight", w.data, w.data.rows, x.cols);
+  check_shape("linear_by_library: out", out, x.rows, w.data.rows);
+  check_dtype("linear_by_library: weight", w.data, x.dtype);
+  return !out.empty() && x.cols > 0 && cublas_.run(out, x, w.data, TensorView());
+}
+
 void CudaOps::norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,
                               TensorView cos_sin, const BatchView& batch, const PagedKv& kv) {
   check_heads("norm_rope_store", heads, qkv, batch, kv);

@@ -19,6 +19,7 @@ class CudaOps : public Ops {
   void rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void add_rms_norm(TensorView out, TensorView residual, TensorView sum, TensorView bias, TensorView weight, float eps) override;
   void linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) override;
+  bool linear_by_library(TensorView out, TensorView x, const LinearWeight& w) override;
   void norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,
                        TensorView cos_sin, const BatchView& batch, const PagedKv& kv) override;
   void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,

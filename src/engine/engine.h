@@ -52,6 +52,7 @@ class Engine {
   std::vector<SequenceOutput> step();
   // Query tokens of the last step.
   int64_t last_step_tokens() const { return last_step_tokens_; }
+  int64_t num_preemptions() const { return scheduler_.num_preemptions(); }  // since the start
   // Measures the floor on all ranks together.
   Floor measure_floor();
   // Releases the other ranks from serve_rank().

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -234,6 +235,21 @@ TEST(NoCuda, SaysWhy) {
   EXPECT_FALSE(platform.why_unavailable.empty());
   EXPECT_THROW(make_cuda_backend(0), Error);
   EXPECT_THROW(describe_cuda_device(0), Error);
+}
+
+TEST(CpuBackendTest, TimesWorkAfterAWarmUp) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
+  int runs = 0;
+  const double seconds = backend->time_on_device(
+      [&] {
+        // The first run, which is not counted, takes long.
+        std::this_thread::sleep_for(std::chrono::milliseconds(runs++ == 0 ? 200 : 5));
+      },
+      3);
+  EXPECT_EQ(runs, 4);
+  EXPECT_GE(seconds, 0.005);
+  EXPECT_LT(seconds, 0.2);
+  EXPECT_THROW(backend->time_on_device([] {}, 0), Error);
 }
 
 }  // namespace

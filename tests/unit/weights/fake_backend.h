@@ -105,6 +105,7 @@ class FakeBackend final : public Backend {
   void* stream() const override { return nullptr; }
   Ops& ops() override { return ops_; }
   double measure_read_bandwidth(const void*, size_t) override { return 0.0; }
+  double time_on_device(const std::function<void()>&, int) override { fail("not used in loading"); }
 
   int copies = 0;
 

@@ -18,7 +18,10 @@
 #include "comm/world.h"
 #include "config/command_line.h"
 #include "tools/bench_comm.h"
+#include "tools/bench_kernels.h"
 #include "tools/bench_latency.h"
+#include "tools/bench_prefill.h"
+#include "tools/bench_throughput.h"
 #include "tools/config_tool.h"
 #include "tools/inspect.h"
 #include "tools/tokenize.h"
@@ -92,6 +95,9 @@ int run_in_world(World& world, const Parsed& parsed, const std::string& argument
   world.set_timeout(Seconds(command_line.engine.init_timeout_s));
   switch (command_line.command) {
     case Command::kBenchLatency: return run_bench_latency(world, command_line);
+    case Command::kBenchPrefill: return run_bench_prefill(world, command_line);
+    case Command::kBenchThroughput: return run_bench_throughput(world, command_line);
+    case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
     default: return run_generate(world, command_line, started);
   }

@@ -2,47 +2,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <limits>
-
 #include "base/error.h"
 #include "config/cli_flags.h"
+#include "config/cli_handlers.h"
 #include "config/flag_values.h"
 
 namespace lockstep {
 namespace {
 
 using Times = CliFlags::Times;
-constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
-
-CliFlags::Handler into_integer(int32_t& target, int64_t min, int64_t max) {
-  return [&target, min, max](const std::string& text) { target = static_cast<int32_t>(parse_integer(text, min, max)); };
-}
-
-CliFlags::Handler into_integers(std::vector<int32_t>& target, int64_t min, int64_t max) {
-  return [&target, min, max](const std::string& text) {
-    const std::vector<int64_t> values = parse_integers(text, min, max);
-    target.assign(values.begin(), values.end());
-  };
-}
-
-CliFlags::Handler into_number(float& target, NumberRange range) {
-  return [&target, range](const std::string& text) { target = static_cast<float>(parse_number(text, range)); };
-}
-
-template <typename T>
-CliFlags::Handler into_text(T& target, const char* allowed) {
-  return [&target, allowed](const std::string& text) {
-    check(!text.empty(), "'' is not allowed; allowed: {}", allowed);
-    target = text;
-  };
-}
-
-void add_model(CliFlags& flags, CommandLine& result) {
-  flags
-      .value("--model", "MODEL", "Hugging Face directory, YAML file, or a name in configs/models",
-             into_text(result.engine.model, "a directory, a YAML file or a name in configs/models"))
-      ->required();
-}
 
 }  // namespace
 
@@ -138,25 +106,6 @@ void add_generate(CliFlags& flags, CommandLine& result) {
       "  lockstep generate --model qwen2.5-0.5b --load-format dummy --prompt-token-ids 1,2,3 --output-format json");
 }
 
-void add_bench_latency(CliFlags& flags, CommandLine& result) {
-  BenchLatencyOptions& b = result.bench_latency;
-  add_model(flags, result);
-  flags.value("--batch-sizes", "N,...",
-              fmt::format("Sequences that decode together (default: {})", fmt::join(b.batch_sizes, ",")),
-              into_integers(b.batch_sizes, 1, 65536));
-  flags.value("--context", "N", fmt::format("Tokens that each sequence has before decoding (default: {})", b.context),
-              into_integer(b.context, 1, kMaxInt32));
-  flags.value("--output-len", "N", fmt::format("Tokens to decode per sequence (default: {})", b.output_len),
-              into_integer(b.output_len, 1, kMaxInt32));
-  flags.value("--prefill-lens", "N,...",
-              fmt::format("Prompt lengths of the prefill measurement (default: {})", fmt::join(b.prefill_lens, ",")),
-              into_integers(b.prefill_lens, 1, kMaxInt32));
-  flags.value("--repeats", "N", fmt::format("Measurements of each figure (default: {})", b.repeats),
-              into_integer(b.repeats, 1, 100000));
-  flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
-  add_engine_flags(flags, result, false);
-}
-
 void add_bench_comm(CliFlags& flags, CommandLine& result) {
   BenchCommOptions& b = result.bench_comm;
   flags.value("--sizes", "BYTES,...", fmt::format("Sizes of one AllReduce (default: {})", fmt::join(b.sizes, ",")),
@@ -185,6 +134,8 @@ void add_tokenize(CliFlags& flags, CommandLine& result) {
   flags.value("--model", "DIR", "Directory with tokenizer.json", into_text(t.directory, "a directory"))->required();
   flags.flag("--add-special-tokens", "Add what the tokenizer puts around a text (BOS and the like)", t.add_special_tokens);
   flags.flag("--decode", "Read JSON arrays of ids and print their text", t.decode);
+  flags.flag("--skip-special-tokens", "With --decode: leave special tokens out", t.skip_special_tokens);
+  flags.flag("--json", "Texts are JSON strings, one a line, so that they may contain line ends", t.json);
 }
 
 }  // namespace lockstep

@@ -53,8 +53,13 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
   add(app, Command::kGenerate, "generate", "Continue prompts", add_generate);
   CLI::App* bench = app.add_subcommand("bench", "Measure speed");
   bench->require_subcommand(1);
-  add(*bench, Command::kBenchLatency, "latency", "Decode and prefill rates, beside the memory-bandwidth floor",
+  add(*bench, Command::kBenchLatency, "latency", "Time of a decode step over batch sizes and contexts, beside its floor",
       add_bench_latency);
+  add(*bench, Command::kBenchPrefill, "prefill", "Time of prompts over batch sizes and lengths, beside its floor",
+      add_bench_prefill);
+  add(*bench, Command::kBenchThroughput, "throughput", "Many requests at once, offline, beside the floor", add_bench_throughput);
+  add(*bench, Command::kBenchKernels, "kernels", "Every operation of a step at a model's shapes, beside its floor",
+      add_bench_kernels);
   add(*bench, Command::kBenchComm, "comm", "AllReduce times over message sizes", add_bench_comm);
   add(app, Command::kInspect, "inspect", "List a checkpoint's tensors and, with -tp N, who gets what", add_inspect);
   add(app, Command::kConfig, "config", "Print the resolved model and engine options as YAML", add_config);
@@ -69,6 +74,10 @@ void check_together(const CommandLine& line) {
     check(!g.prompts.empty() || !g.prompts_file.empty(), "no prompt; give -p TEXT, --prompts FILE or --prompt-token-ids ID,...");
     check(g.sampling.min_tokens <= g.sampling.max_tokens, "--min-tokens is {}; allowed: at most --max-tokens, {}",
           g.sampling.min_tokens, g.sampling.max_tokens);
+  }
+  if (line.command == Command::kBenchLatency) {
+    const BenchLatencyOptions& b = line.bench_latency;
+    check(b.skip < b.output_len, "--skip is {}; allowed: less than --output-len, {}", b.skip, b.output_len);
   }
 }
 

@@ -12,7 +12,17 @@
 
 namespace lockstep {
 
-enum class Command { kGenerate, kBenchLatency, kBenchComm, kInspect, kConfig, kTokenize };
+enum class Command {
+  kGenerate,
+  kBenchLatency,
+  kBenchPrefill,
+  kBenchThroughput,
+  kBenchKernels,
+  kBenchComm,
+  kInspect,
+  kConfig,
+  kTokenize
+};
 enum class OutputFormat { kText, kJson };
 
 // One prompt: text, or token ids (never empty).
@@ -26,13 +36,47 @@ struct GenerateOptions {
   SamplingParams sampling;
 };
 
-struct BenchLatencyOptions {
+// What every benchmark that runs a model takes.
+struct BenchOptions {
+  int32_t repeats = 3;            // measurements of each figure
+  double flops_rate = 0.0;        // FLOP/s a rank for the floor; 0: measured
+  std::filesystem::path json;     // results also go here; empty: nowhere
+  std::filesystem::path profile;  // a trace of some steps goes here; empty: nowhere
+  int32_t profile_steps = 8;      // steps in it
+  SamplingParams sampling;        // temperature, top_k and top_p
+};
+
+struct BenchLatencyOptions : BenchOptions {
   std::vector<int32_t> batch_sizes = {1, 8};  // sequences that decode together
-  int32_t context = 64;                       // tokens that each sequence has before decoding
-  int32_t output_len = 32;                    // tokens decoded per sequence
-  std::vector<int32_t> prefill_lens = {512};  // prompt lengths of the prefill measurement
-  int32_t repeats = 3;
-  std::filesystem::path json;  // results also go here; empty: nowhere
+  std::vector<int32_t> contexts = {64};       // tokens that each sequence has before decoding
+  int32_t output_len = 148;                   // tokens produced per sequence
+  int32_t skip = 20;                          // of them, before the clock starts
+};
+
+struct BenchPrefillOptions : BenchOptions {
+  struct Shape {
+    int32_t batch = 0;
+    int32_t length = 0;
+    bool operator==(const Shape&) const = default;
+  };
+  std::vector<Shape> shapes = {{1, 2048}, {4, 2048}, {1, 8000}};  // prompts computed together, and the tokens of each
+};
+
+struct BenchThroughputOptions : BenchOptions {
+  BenchThroughputOptions() { repeats = 1; }
+  int32_t num_requests = 1024;
+  int32_t input_len = 256;
+  int32_t output_len = 128;
+  double range_ratio = 0.0;       // lengths are drawn from length * (1 ± ratio)
+  std::filesystem::path dataset;  // requests come from this file; empty: random tokens
+  int32_t warmup_requests = 1;    // run before the clock starts
+};
+
+struct BenchKernelsOptions : BenchOptions {
+  BenchKernelsOptions() { repeats = 10; }
+  std::vector<int32_t> tokens = {1, 8, 32, 64, 128, 256, 2048};  // query tokens of a step
+  std::vector<int32_t> contexts = {64, 1024, 4096};              // of attention while decoding
+  int32_t layers = 0;                                            // layers to cycle through; 0: enough to outgrow the cache
 };
 
 struct BenchCommOptions {
@@ -49,6 +93,8 @@ struct TokenizeOptions {
   std::filesystem::path directory;  // holds tokenizer.json
   bool add_special_tokens = false;
   bool decode = false;
+  bool skip_special_tokens = false;  // with decode: leave special tokens out
+  bool json = false;                 // texts are JSON strings, so that they may contain line ends
 };
 
 struct CommandLine {
@@ -58,6 +104,9 @@ struct CommandLine {
   std::vector<std::pair<std::string, std::string>> engine_flags;  // the engine flags that were given: name without dashes, value
   GenerateOptions generate;
   BenchLatencyOptions bench_latency;
+  BenchPrefillOptions bench_prefill;
+  BenchThroughputOptions bench_throughput;
+  BenchKernelsOptions bench_kernels;
   BenchCommOptions bench_comm;
   InspectOptions inspect;
   TokenizeOptions tokenize;

@@ -1,4 +1,4 @@
-// `lockstep bench latency`: decode and prefill rates beside the physical floor.
+// `lockstep bench latency`: the time of a decode step over batch sizes and contexts, beside its floor.
 #pragma once
 
 #include "comm/world.h"
@@ -6,9 +6,8 @@
 
 namespace lockstep {
 
-// Collective; rank 0 prints a table and, with --json, writes the same as JSON. Medians over repeats. The floor of a decode step
-// is the bytes of weights and KV that a rank must read ÷ the read bandwidth measured by all ranks together. Returns the exit
-// code.
+// Collective; rank 0 prints a table and, with --json, writes the same as JSON. A step's time is (time until all sequences have
+// --output-len tokens - time until all have --skip) / (--output-len - --skip), the median over repeats. Returns the exit code.
 int run_bench_latency(const World& world, const CommandLine& command_line);
 
 }  // namespace lockstep

@@ -270,26 +270,63 @@ TEST(CommandLineTest, WhatIsMissingOrTooMuchIsRefused) {
   expect_refused({"inspect"}, {"DIR"});
   expect_refused({"inspect", "a", "b"}, {"b"});
   expect_refused({"bench"}, {"subcommand"});
-  expect_refused({"bench", "latency"}, {"--model"});
+  for (const char* which : {"latency", "prefill", "throughput", "kernels"}) expect_refused({"bench", which}, {"--model"});
   expect_refused({"bench", "comm", "--model", "m"}, {"--model"});
   expect_refused({"tokenize"}, {"--model"});
   expect_refused({"config"}, {"--model"});
 }
 
-TEST(CommandLineTest, OtherCommands) {
+TEST(CommandLineTest, Benchmarks) {
   const CommandLine latency =
-      parsed({"bench", "latency", "--model", "m", "--batch-sizes", "1,2,64", "--context", "100", "--output-len", "7",
-              "--prefill-lens", "128,1024", "--repeats", "2", "--json", "out.json", "--load-format", "dummy"});
+      parsed({"bench",         "latency", "--model",      "m",   "--batch-sizes", "1,2,64", "--context",       "100,200",
+              "--output-len",  "7",       "--skip",       "3",   "--repeats",     "2",      "--json",          "out.json",
+              "--load-format", "dummy",   "--flops-rate", "690", "--profile",     "t.json", "--profile-steps", "5",
+              "--temperature", "0.5"});
   EXPECT_EQ(latency.command, Command::kBenchLatency);
   EXPECT_EQ(latency.bench_latency.batch_sizes, (std::vector<int32_t>{1, 2, 64}));
-  EXPECT_EQ(latency.bench_latency.context, 100);
+  EXPECT_EQ(latency.bench_latency.contexts, (std::vector<int32_t>{100, 200}));
   EXPECT_EQ(latency.bench_latency.output_len, 7);
-  EXPECT_EQ(latency.bench_latency.prefill_lens, (std::vector<int32_t>{128, 1024}));
+  EXPECT_EQ(latency.bench_latency.skip, 3);
   EXPECT_EQ(latency.bench_latency.repeats, 2);
   EXPECT_EQ(latency.bench_latency.json, "out.json");
+  EXPECT_EQ(latency.bench_latency.flops_rate, 690e12);
+  EXPECT_EQ(latency.bench_latency.profile, "t.json");
+  EXPECT_EQ(latency.bench_latency.profile_steps, 5);
+  EXPECT_EQ(latency.bench_latency.sampling.temperature, 0.5f);
   EXPECT_EQ(latency.engine.load_format, LoadFormat::kDummy);
   expect_refused({"bench", "latency", "--model", "m", "--batch-sizes", "1,0"}, {"--batch-sizes", "'1,0'", "integers from 1"});
+  expect_refused({"bench", "latency", "--model", "m", "--output-len", "20"}, {"--skip is 20", "less than --output-len, 20"});
+  expect_refused({"bench", "latency", "--model", "m", "--flops-rate", "0"}, {"--flops-rate", "'0'"});
 
+  using Shape = BenchPrefillOptions::Shape;
+  const CommandLine prefill = parsed({"bench", "prefill", "--model", "m", "--shapes", "1x512,4x7"});
+  EXPECT_EQ(prefill.command, Command::kBenchPrefill);
+  EXPECT_EQ(prefill.bench_prefill.shapes, (std::vector<Shape>{{1, 512}, {4, 7}}));
+  EXPECT_EQ(parsed({"bench", "prefill", "--model", "m"}).bench_prefill.shapes,
+            (std::vector<Shape>{{1, 2048}, {4, 2048}, {1, 8000}}));
+  for (const char* wrong : {"512", "1x", "x2", "1x2,", "1x0", "0x1", "1x2x3", "1,2", ""}) {
+    expect_refused({"bench", "prefill", "--model", "m", "--shapes", wrong}, {"--shapes", "allowed"});
+  }
+
+  const CommandLine throughput = parsed({"bench", "throughput", "--model", "m", "--num-requests", "9", "--input-len", "8",
+                                         "--output-len", "7", "--range-ratio", "0.5", "--dataset", "d.jsonl"});
+  EXPECT_EQ(throughput.command, Command::kBenchThroughput);
+  EXPECT_EQ(throughput.bench_throughput.num_requests, 9);
+  EXPECT_EQ(throughput.bench_throughput.input_len, 8);
+  EXPECT_EQ(throughput.bench_throughput.output_len, 7);
+  EXPECT_EQ(throughput.bench_throughput.range_ratio, 0.5);
+  EXPECT_EQ(throughput.bench_throughput.dataset, "d.jsonl");
+  EXPECT_EQ(throughput.bench_throughput.repeats, 1);
+  expect_refused({"bench", "throughput", "--model", "m", "--range-ratio", "1.1"}, {"--range-ratio", "from 0 to 1"});
+
+  const CommandLine kernels = parsed({"bench", "kernels", "--model", "m", "--tokens", "1,5", "--context", "6", "--layers", "2"});
+  EXPECT_EQ(kernels.command, Command::kBenchKernels);
+  EXPECT_EQ(kernels.bench_kernels.tokens, (std::vector<int32_t>{1, 5}));
+  EXPECT_EQ(kernels.bench_kernels.contexts, (std::vector<int32_t>{6}));
+  EXPECT_EQ(kernels.bench_kernels.layers, 2);
+}
+
+TEST(CommandLineTest, OtherCommands) {
   const CommandLine comm = parsed({"bench", "comm", "--sizes", "8192,65536", "--repeats", "3", "--device", "cpu"});
   EXPECT_EQ(comm.command, Command::kBenchComm);
   EXPECT_EQ(comm.bench_comm.sizes, (std::vector<int64_t>{8192, 65536}));

@@ -24,27 +24,28 @@ inline void prefetch_rows(const T* const* p, int64_t begin, int64_t end, int64_t
   }
 }
 
-template <int NR, typename T>
-inline void score_tile(const AttentionChunkArgs& a, const T* const* k, int64_t row, int64_t mr, int64_t position) {
+template <int NR, typename Q, typename T>
+inline void score_tile(const AttentionChunkArgs& a, const Q* const* q, const T* const* k, int64_t row, int64_t mr,
+                       int64_t position) {
   float sums[kTileM * NR];
-  dot_tile<kTileM, NR, false>(sums, a.q + row, mr, k + position, a.head_dim, 0);
+  dot_tile<kTileM, NR, false>(sums, q + row, mr, k + position, a.head_dim, 0);
   for (int64_t m = 0; m < mr; ++m) {
     for (int n = 0; n < NR; ++n) a.scores[(row + m) * kAttentionChunk + position + n] = sums[m * NR + n] * a.scale;
   }
 }
 
 // scores[r][j] = q[r] . k[j] * scale, at least for j < limit[r].
-template <typename T>
-inline void compute_scores(const AttentionChunkArgs& a, const T* const* k) {
+template <typename Q, typename T>
+inline void compute_scores(const AttentionChunkArgs& a, const Q* const* q, const T* const* k) {
   for (int64_t j = 0; j < a.positions; j += kTileN) {
     prefetch_rows(k, j + kRowsAhead, j + kRowsAhead + kTileN, a.positions, a.head_dim);
     for (int64_t r = 0; r < a.rows; r += kTileM) {
       const int64_t mr = min64(kTileM, a.rows - r);
       const int64_t wanted = min64(a.limit[r + mr - 1], a.positions);  // limits ascend
       if (wanted >= j + kTileN) {
-        score_tile<kTileN>(a, k, r, mr, j);
+        score_tile<kTileN>(a, q, k, r, mr, j);
       } else {
-        for (int64_t i = j; i < wanted; ++i) score_tile<1>(a, k, r, mr, i);
+        for (int64_t i = j; i < wanted; ++i) score_tile<1>(a, q, k, r, mr, i);
       }
     }
   }
@@ -169,6 +170,139 @@ inline void convert_positions(const AttentionChunkArgs& a, const T* const* in, c
   }
 }
 
+#ifdef LOCKSTEP_BF16
+
+// Rows of the output whose sums stay in registers together.
+constexpr int kPairRows = 8;
+
+// The rows' queries as bfloat16; q[r] points into `memory`, which has rows * (head_dim rounded up to 32) elements.
+inline void round_queries(const AttentionChunkArgs& a, Bf16* memory, const Bf16** q) {
+  const int64_t stride = (a.head_dim + 31) / 32 * 32;
+  for (int64_t r = 0; r < a.rows; ++r) {
+    Bf16* to = memory + r * stride;
+    int64_t i = 0;
+    for (; i + kLanes <= a.head_dim; i += kLanes) store(to + i, load(a.q[r] + i));
+    if (i < a.head_dim) store_part(to + i, load_part(a.q[r] + i, a.head_dim - i), a.head_dim - i);
+    q[r] = to;
+  }
+}
+
+// Row r of scores becomes bfloat16 in place, in the first half of its memory, with a zero after the last where limit is odd.
+inline void round_scores(const AttentionChunkArgs& a, const Bf16** p) {
+  for (int64_t r = 0; r < a.rows; ++r) {
+    const float* in = a.scores + r * kAttentionChunk;
+    Bf16* out = reinterpret_cast<Bf16*>(a.scores + r * kAttentionChunk);
+    for (int64_t j = 0; j < a.limit[r]; j += kLanes) store(out + j, load_part(in + j, min64(kLanes, a.limit[r] - j)));
+    p[r] = out;
+  }
+}
+
+// out[m][d .. d + 32 NV) += sum over j in [begin, end) of p[m][j] * v[j], two positions at a time; begin is even. tail > 0: NV is
+// 1 and `tail` < 32 elements exist.
+template <int MR, int NV>
+inline void value_pairs(float* const* out, const Bf16* const* p, const Bf16* const* v, int64_t d, int64_t tail, int64_t begin,
+                        int64_t end) {
+  using P = Products<Bf16, Bf16>;
+  // Elements 0 to 15 and 16 to 31 of two rows, in pairs.
+  const __m512i low_pairs = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
+                                             36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high_pairs = _mm512_add_epi16(low_pairs, _mm512_set1_epi16(16));
+  const auto part = [&](int h) { return tail ? max64(0, min64(kLanes, tail - (h & 1) * kLanes)) : kLanes; };
+  Vec acc[MR * 2 * NV];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 8
+    for (int h = 0; h < 2 * NV; ++h) {
+      const float* from = out[m] + d + h * kLanes;
+      acc[m * 2 * NV + h] = tail ? load_part(from, part(h)) : load(from);
+    }
+  }
+  for (int64_t j = begin; j < end; j += 2) {
+    __m512bh pairs[2 * NV];
+#pragma GCC unroll 4
+    for (int i = 0; i < NV; ++i) {
+      const int64_t at = d + i * P::kElements;
+      const auto load_row = [&](int64_t row) {
+        return (__m512i)(tail ? P::load_w_part(v[row] + at, tail) : P::load_w(v[row] + at));
+      };
+      const __m512i first = load_row(j), second = j + 1 < end ? load_row(j + 1) : _mm512_setzero_si512();
+      pairs[2 * i] = (__m512bh)_mm512_permutex2var_epi16(first, low_pairs, second);
+      pairs[2 * i + 1] = (__m512bh)_mm512_permutex2var_epi16(first, high_pairs, second);
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) {
+      int32_t both;
+      __builtin_memcpy(&both, p[m] + j, sizeof(both));
+      const __m512bh weight = (__m512bh)_mm512_set1_epi32(both);
+#pragma GCC unroll 8
+      for (int h = 0; h < 2 * NV; ++h) acc[m * 2 * NV + h] = P::add(acc[m * 2 * NV + h], weight, pairs[h]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 8
+    for (int h = 0; h < 2 * NV; ++h) {
+      float* to = out[m] + d + h * kLanes;
+      if (tail) {
+        store_part(to, acc[m * 2 * NV + h], part(h));
+      } else {
+        store(to, acc[m * 2 * NV + h]);
+      }
+    }
+  }
+}
+
+template <int MR>
+inline void value_pair_rows(float* const* out, const Bf16* const* p, const Bf16* const* v, int64_t mr, int64_t head_dim,
+                            int64_t begin, int64_t end) {
+  if (mr != MR) {
+    if constexpr (MR > 1) value_pair_rows<MR - 1>(out, p, v, mr, head_dim, begin, end);
+    return;
+  }
+  constexpr int64_t kElements = Products<Bf16, Bf16>::kElements;
+  constexpr int kVectors = MR <= 4 ? 2 : 1;
+  int64_t d = 0;
+  for (; d + kVectors * kElements <= head_dim; d += kVectors * kElements) value_pairs<MR, kVectors>(out, p, v, d, 0, begin, end);
+  for (; d + kElements <= head_dim; d += kElements) value_pairs<MR, 1>(out, p, v, d, 0, begin, end);
+  if (d < head_dim) value_pairs<MR, 1>(out, p, v, d, head_dim - d, begin, end);
+}
+
+// out[r] += sum over j < limit[r] of p[r][j] * v[j]; kRowsAhead positions for all rows, then the next.
+inline void weigh_value_pairs(const AttentionChunkArgs& a, const Bf16* const* p, const Bf16* const* v) {
+  for (int64_t begin = 0; begin < a.positions; begin += kRowsAhead) {
+    const int64_t end = min64(begin + kRowsAhead, a.positions);
+    prefetch_rows(v, end, end + kRowsAhead, a.positions, a.head_dim);
+    for (int64_t r = 0; r < a.rows; r += kPairRows) {
+      const int64_t mr = min64(kPairRows, a.rows - r);
+      float* out[kPairRows];
+      for (int64_t m = 0; m < mr; ++m) out[m] = a.out + (r + m) * a.head_dim;
+      // Whole pairs that all rows see (limits ascend), then the rest of each row.
+      const int64_t first = min64(a.limit[r], end);
+      const int64_t common = max64(begin, first == min64(a.limit[r + mr - 1], end) ? first : first / 2 * 2);
+      if (begin < common) value_pair_rows<kPairRows>(out, p + r, v, mr, a.head_dim, begin, common);
+      for (int64_t m = 0; m < mr; ++m) {
+        const int64_t rest = min64(a.limit[r + m], end);
+        if (common < rest) value_pair_rows<1>(out + m, p + r + m, v, 1, a.head_dim, common, rest);
+      }
+    }
+  }
+}
+
+// Keys and values in bfloat16: queries and probabilities are rounded to it, the sums of the latter are not.
+inline void attention_products(const AttentionChunkArgs& a, const Bf16* const* k, const Bf16* const* v) {
+  const Bf16* q[kAttentionRows] = {};
+  const Bf16* p[kAttentionRows] = {};
+  prefetch_rows(k, 0, kRowsAhead, a.positions, a.head_dim);
+  round_queries(a, reinterpret_cast<Bf16*>(a.converted), q);
+  compute_scores(a, q, k);
+  prefetch_rows(v, 0, kRowsAhead, a.positions, a.head_dim);
+  exponentiate(a);
+  round_scores(a, p);
+  weigh_value_pairs(a, p, v);
+}
+
+#endif
+
 static void attention_chunk(const AttentionChunkArgs& a) {
   for (int64_t i = 0; i < a.rows * a.head_dim; ++i) a.out[i] = 0.0f;
   with_type(a.kv_dtype, [&]<typename T>(const T*) {
@@ -180,12 +314,18 @@ static void attention_chunk(const AttentionChunkArgs& a) {
       k[j] = static_cast<const T*>(a.k[j]);
       v[j] = static_cast<const T*>(a.v[j]);
     }
+#ifdef LOCKSTEP_BF16
+    if constexpr (__is_same(T, Bf16)) {
+      attention_products(a, k, v);
+      return;
+    }
+#endif
     prefetch_rows(k, 0, kRowsAhead, a.positions, a.head_dim);
     if (convert) {
       convert_positions(a, k, converted);
-      compute_scores(a, converted);
+      compute_scores(a, a.q, converted);
     } else {
-      compute_scores(a, k);
+      compute_scores(a, a.q, k);
     }
     prefetch_rows(v, 0, kRowsAhead, a.positions, a.head_dim);
     exponentiate(a);

@@ -172,14 +172,16 @@ double CpuBackend::time_on_device(const std::function<void()>& work, int repeats
 
 const CpuKernels& choose_kernels(const char* cap) {
   const std::string name = cap;
-  check(name.empty() || name == "scalar" || name == "avx2" || name == "avx512",
-        "instruction set '{}' is unknown; use scalar, avx2 or avx512", name);
+  check(name.empty() || name == "scalar" || name == "avx2" || name == "avx512" || name == "avx512bf16",
+        "instruction set '{}' is unknown; use scalar, avx2, avx512 or avx512bf16", name);
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (has_avx512 && (name.empty() || name == "avx512")) return avx512_kernels();
+  const bool has_avx512bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
+  if (has_avx512bf16 && (name.empty() || name == "avx512bf16")) return avx512bf16_kernels();
+  if (has_avx512 && name != "scalar" && name != "avx2") return avx512_kernels();
   if (has_avx2 && name != "scalar") return avx2_kernels();
 #endif
   return scalar_kernels();

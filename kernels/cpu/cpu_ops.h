@@ -76,6 +76,9 @@ class CpuOps final : public Ops {
   void merge_chunk(const AttentionTask& task, int64_t chunk, const Partial& running, const Partial& next) const;
   void finish_task(const AttentionTask& task, const Partial& total) const;
 
+  // x as the kernels want it beside weights of that dtype: itself, or rounded to bfloat16 in operand_scratch_.
+  TensorView linear_operand(const TensorView& x, DType weight_dtype);
+
   // [rows, blocks of kMaxBlock columns]; in shared_scratch_.
   const float* block_maxima(const TensorView& logits);
   static Candidate best_of(const Candidate* candidates, int64_t n, int64_t stride);
@@ -84,6 +87,7 @@ class CpuOps final : public Ops {
   ThreadPool& pool_;
   std::vector<Scratch> thread_scratch_;  // one a thread
   Scratch shared_scratch_;
+  Scratch operand_scratch_;           // x of a linear, rounded
   std::vector<AttentionTask> tasks_;  // of the attention that runs
   std::vector<ChunkOfTask> chunks_;
 };

@@ -50,6 +50,20 @@ void CpuOps::add_rms_norm(TensorView out, TensorView residual, TensorView sum, T
   });
 }
 
+TensorView CpuOps::linear_operand(const TensorView& x, DType weight_dtype) {
+  if (!kernels_.bf16_products || weight_dtype != DType::kBFloat16) return x;
+  // An odd number of cache lines between rows, so that the rows of a tile do not compete for the same places of a cache.
+  constexpr int64_t kLine = 32;
+  const int64_t stride = ((x.cols + kLine - 1) / kLine | 1) * kLine;
+  const TensorView out(operand_scratch_.get_as<uint16_t>(x.rows * stride), DType::kBFloat16, x.rows, x.cols, stride);
+  pool_.parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      kernels_.from_float(out.slice_rows(t, 1).data, out.dtype, x.slice_rows(t, 1).as<const float>(), x.cols);
+    }
+  });
+  return out;
+}
+
 void CpuOps::linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) {
   check_float32("linear", "out", out);
   check_float32("linear", "x", x);
@@ -60,8 +74,10 @@ void CpuOps::linear(TensorView out, TensorView x, const LinearWeight& w, TensorV
   check_optional_vector("linear", "bias", bias, w.data.rows);
   const int64_t m = x.rows, n = w.data.rows, k = x.cols;
   if (m == 0 || n == 0) return;
-  const LinearArgs args{.x = x.as<const float>(),
-                        .x_stride = x.stride,
+  const TensorView operand = linear_operand(x, w.data.dtype);
+  const LinearArgs args{.x = operand.data,
+                        .x_dtype = operand.dtype,
+                        .x_stride = operand.stride,
                         .w = w.data.data,
                         .w_stride = w.data.stride,
                         .w_dtype = w.data.dtype,
@@ -85,7 +101,7 @@ void CpuOps::linear(TensorView out, TensorView x, const LinearWeight& w, TensorV
   const int64_t n_units = (n + n_unit - 1) / n_unit, m_units = (m + m_unit - 1) / m_unit;
   pool_.run(static_cast<int>(n_parts * m_parts), [&](int t) {
     const int64_t i = t % n_parts, j = t / n_parts;
-    float* block = thread_scratch_[static_cast<size_t>(t)].get_as<float>(kLinearScratchBytes / 4);
+    void* block = thread_scratch_[static_cast<size_t>(t)].get(kLinearScratchBytes);
     kernels_.linear_blocked(args, std::min(m, m_units * j / m_parts * m_unit), std::min(m, m_units * (j + 1) / m_parts * m_unit),
                             std::min(n, n_units * i / n_parts * n_unit), std::min(n, n_units * (i + 1) / n_parts * n_unit),
                             block);

@@ -5,10 +5,14 @@
 // a newer processor reaches the rest of the program through the linker's choice among equal symbols. For the same reason the
 // arguments here are plain pointers.
 //
-// Order of summation: a dot product over K is cut into K-blocks, equal but for the last, of at most kBlockK elements; K alone
-// decides. Within a block, lane l of one vector accumulator takes the elements l, l + W, l + 2 W, ... in order (W: lanes of the
-// instruction set); then the lanes are added by halves; the blocks are added in order. Every path does exactly this, so that an
-// output depends on its own row alone: not on the other rows of the batch, not on the number of threads, not on the tiling.
+// Order of summation: a dot product over K is cut into K-blocks, equal but for the last, of at most kBlockK32 or kBlockK16
+// elements; K and the dtype of x alone decide. Within a block, lane l of one vector accumulator takes the elements l, l + W, l +
+// 2 W, ... in order (W: lanes of the instruction set; with products of bfloat16, pairs of elements); then the lanes are added by
+// halves; the blocks are added in order. Every path does exactly this, so that an output depends on its own row alone: not on the
+// other rows of the batch, not on the number of threads, not on the tiling.
+//
+// With AVX-512 BF16, operands that meet bfloat16 weights, keys or values are rounded to bfloat16 first, as a model in bfloat16
+// would; the processor multiplies them exactly and adds in float32, with denormal numbers taken for zeros.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +21,19 @@
 
 namespace lockstep::cpu {
 
-// Longest K-block: ten rows of it in float32, a tile's x and w, fit into a first-level cache of 32 KiB.
-inline constexpr int64_t kBlockK = 640;
-// Rows of w that linear_blocked converts to float32 at a time: kBlockN * kBlockK * 4 bytes lie in the second-level cache.
-// A multiple of every instruction set's tile.
+// Longest K-blocks, in elements of x. float32: ten rows, a tile's x and w, fit into a first-level cache of 32 KiB. bfloat16:
+// fewer additions of lanes are worth more than that, measured on Zen 4.
+inline constexpr int64_t kBlockK32 = 640;
+inline constexpr int64_t kBlockK16 = 2048;
+// Rows of w that linear_blocked makes ready at a time, which lie in the second-level cache. A multiple of every instruction set's
+// tile.
 inline constexpr int64_t kBlockN = 120;
 // Bytes of scratch that linear_blocked needs.
-inline constexpr int64_t kLinearScratchBytes = kBlockN * kBlockK * 4;
+inline constexpr int64_t kLinearScratchBytes = kBlockN * 4096;
 
 struct LinearArgs {
-  const float* x = nullptr;  // [m, k], rows x_stride apart
+  const void* x = nullptr;          // [m, k], rows x_stride elements apart
+  DType x_dtype = DType::kFloat32;  // or bfloat16, with bfloat16 weights, where bf16_products
   int64_t x_stride = 0;
   const void* w = nullptr;  // [n, k], rows w_stride apart
   int64_t w_stride = 0;
@@ -81,15 +88,16 @@ struct NormRopeArgs {
 
 struct CpuKernels {
   const char* isa;
-  int tile_n;  // rows of w that go through a tile together; threads get multiples of it
+  bool bf16_products;  // bfloat16 weights, keys and values are multiplied as they are; what they meet is rounded to bfloat16
+  int tile_n;          // rows of w that go through a tile together; threads get multiples of it
 
   // Up to this many rows of x linear_stream is the faster of the two.
   int max_stream_rows;
   // out[0..m) x [n_begin, n_end) for few rows: passes over w once, in its own dtype.
   void (*linear_stream)(const LinearArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
-  // out[m_begin..m_end) x [n_begin, n_end) for many rows: converts w to float32 block by block. scratch: kLinearScratchBytes,
-  // 64-byte aligned.
-  void (*linear_blocked)(const LinearArgs& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* scratch);
+  // out[m_begin..m_end) x [n_begin, n_end) for many rows: packs w block by block, in the dtype of x. scratch:
+  // kLinearScratchBytes, 64-byte aligned.
+  void (*linear_blocked)(const LinearArgs& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, void* scratch);
 
   void (*attention_chunk)(const AttentionChunkArgs& args);
   // Adds a partial result of the chunk that follows to the running one: maxima and sums are scalars, out and next_out [n].
@@ -119,6 +127,7 @@ inline constexpr int64_t kMaxBlock = 64;
 const CpuKernels& scalar_kernels();
 const CpuKernels& avx2_kernels();
 const CpuKernels& avx512_kernels();
+const CpuKernels& avx512bf16_kernels();
 
 // The best that the processor has and `cap` allows ("": no cap). Throws Error for another name.
 const CpuKernels& choose_kernels(const char* cap);

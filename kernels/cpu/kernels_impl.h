@@ -9,7 +9,13 @@ namespace lockstep::cpu {
 namespace {
 
 constexpr CpuKernels make_kernels(const char* isa) {
+#ifdef LOCKSTEP_BF16
+  constexpr bool kBf16Products = true;
+#else
+  constexpr bool kBf16Products = false;
+#endif
   return {.isa = isa,
+          .bf16_products = kBf16Products,
           .tile_n = kTileN,
           .max_stream_rows = kMaxStreamRows,
           .linear_stream = linear_stream,

@@ -1,4 +1,4 @@
-// out = x . w^T + bias for float32 activations; see kernels.h for the contract and the order of summation.
+// out = x . w^T + bias; see kernels.h for the contract and the order of summation.
 #pragma once
 
 #include "kernels/cpu/dot_impl.h"
@@ -44,10 +44,24 @@ inline void finish_linear(const LinearArgs& a, int64_t m_begin, int64_t m_end, i
   });
 }
 
-// K-blocks of equal length but for the last, so that none is much shorter than the others; a function of K alone.
+// K-blocks of equal length but for the last, so that none is much shorter than the others; a function of K and the dtype of x.
+template <typename X>
 inline int64_t block_length(int64_t k) {
-  const int64_t blocks = (k + kBlockK - 1) / kBlockK;
+  constexpr int64_t kMost = sizeof(X) == 2 ? kBlockK16 : kBlockK32;
+  const int64_t blocks = (k + kMost - 1) / kMost;
   return blocks > 1 ? ((k + blocks - 1) / blocks + 63) / 64 * 64 : k;
+}
+
+// Calls fn with null pointers of the element types of x and w.
+template <typename Fn>
+inline void with_operands(const LinearArgs& a, Fn fn) {
+#ifdef LOCKSTEP_BF16
+  if (a.x_dtype == DType::kBFloat16) {  // and w is bfloat16
+    fn(static_cast<const Bf16*>(nullptr), static_cast<const Bf16*>(nullptr));
+    return;
+  }
+#endif
+  with_type(a.w_dtype, [&]<typename T>(const T* w) { fn(static_cast<const float*>(nullptr), w); });
 }
 
 // Prefetches go to the same place some tiles of w further, so that each line is asked for once, long before it is needed: this
@@ -61,14 +75,14 @@ inline int64_t prefetch_distance(int64_t tile_bytes) {
 // multiply-adds.
 constexpr int kStreamN = 8;
 
-template <typename T>
+template <typename X, typename T>
 inline void stream_one(const LinearArgs& a, int64_t n) {
   const T* base = static_cast<const T*>(a.w) + n * a.w_stride;
   const int64_t ahead = prefetch_distance(kStreamN * a.w_stride * static_cast<int64_t>(sizeof(T)));
-  const int64_t block_k = block_length(a.k);
+  const int64_t block_k = block_length<X>(a.k);
   Four total[kStreamN / 4] = {};
   for (int64_t k = 0; k < a.k; k += block_k) {
-    const float* x[1] = {a.x + k};
+    const X* x[1] = {static_cast<const X*>(a.x) + k};
     const T* w[kStreamN];
 #pragma GCC unroll 8
     for (int i = 0; i < kStreamN; ++i) w[i] = base + i * a.w_stride + k;
@@ -84,11 +98,11 @@ inline void stream_one(const LinearArgs& a, int64_t n) {
 }
 
 // NR rows of w against all m rows of x. Each K-block of w is read from memory once and stays in the first-level cache.
-template <int MR, int NR, typename T>
+template <int MR, int NR, typename X, typename T>
 inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
   const T* base = static_cast<const T*>(a.w) + n * a.w_stride;
   const int64_t ahead = prefetch_distance(NR * a.w_stride * static_cast<int64_t>(sizeof(T)));
-  const int64_t block_k = block_length(a.k);
+  const int64_t block_k = block_length<X>(a.k);
   float sums[MR * NR];
   for (int64_t k = 0; k < a.k; k += block_k) {
     const int64_t length = min64(block_k, a.k - k);
@@ -97,8 +111,8 @@ inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
     for (int i = 0; i < NR; ++i) w[i] = base + i * a.w_stride + k;
     for (int64_t i = 0; i < m; i += MR) {
       const int64_t mr = min64(MR, m - i);
-      const float* x[MR];
-      for (int64_t j = 0; j < mr; ++j) x[j] = a.x + (i + j) * a.x_stride + k;
+      const X* x[MR];
+      for (int64_t j = 0; j < mr; ++j) x[j] = static_cast<const X*>(a.x) + (i + j) * a.x_stride + k;
       if (i == 0) {
         dot_tile<MR, NR, true>(sums, x, mr, w, length, ahead);
       } else {
@@ -113,21 +127,21 @@ inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
 constexpr int kMaxStreamRows = LOCKSTEP_SIMD == 512 ? 64 : LOCKSTEP_SIMD == 2 ? 15 : 6;
 
 static void linear_stream(const LinearArgs& a, int64_t m, int64_t n_begin, int64_t n_end) {
-  with_type(a.w_dtype, [&]<typename T>(const T*) {
+  with_operands(a, [&]<typename X, typename T>(const X*, const T*) {
     int64_t n = n_begin;
     if (m == 1) {
-      for (; n + kStreamN <= n_end; n += kStreamN) stream_one<T>(a, n);
+      for (; n + kStreamN <= n_end; n += kStreamN) stream_one<X, T>(a, n);
     }
-    for (; n + kTileN <= n_end; n += kTileN) stream_rows<kTileM, kTileN, T>(a, m, n);
-    for (; n < n_end; ++n) stream_rows<kTileM, 1, T>(a, m, n);
+    for (; n + kTileN <= n_end; n += kTileN) stream_rows<kTileM, kTileN, X, T>(a, m, n);
+    for (; n < n_end; ++n) stream_rows<kTileM, 1, X, T>(a, m, n);
   });
   finish_linear(a, 0, m, n_begin, n_end);
 }
 
-// kTileN rows of w from row n, k elements each, as float32: vector i of row r at block + (i * kTileN + r) * kLanes, so that a
-// tile reads one stream. Zeros for the rows from nr on and beyond k.
+// kTileN rows of w, k elements each, as the operands of products with X, so that a tile reads one stream: operand i of row r at
+// block + (i * kTileN + r) * kElements. Zeros for the rows from nr on and beyond k.
 template <typename T>
-inline void convert_tile(float* block, const T* w, int64_t w_stride, int64_t nr, int64_t k) {
+inline void pack_tile(float* block, const T* w, int64_t w_stride, int64_t nr, int64_t k) {
   for (int64_t r = 0; r < kTileN; ++r) {
     float* out = block + r * kLanes;
     const T* row = w + r * w_stride;
@@ -136,35 +150,54 @@ inline void convert_tile(float* block, const T* w, int64_t w_stride, int64_t nr,
     if (i < k) store(out, r < nr ? load_part(row + i, k - i) : zero());
   }
 }
+#ifdef LOCKSTEP_BF16
+inline void pack_tile(Bf16* block, const Bf16* w, int64_t w_stride, int64_t nr, int64_t k) {
+  using P = Products<Bf16, Bf16>;
+  for (int64_t r = 0; r < kTileN; ++r) {
+    Bf16* out = block + r * P::kElements;
+    const Bf16* row = w + r * w_stride;
+    for (int64_t i = 0; i < k; i += P::kElements, out += kTileN * P::kElements) {
+      const int64_t n = r < nr ? min64(k - i, P::kElements) : 0;
+      _mm512_storeu_si512(out, n == P::kElements ? (__m512i)P::load_w(row + i) : (__m512i)P::load_w_part(row + i, n));
+    }
+  }
+}
+#endif
 
-static void linear_blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, float* block) {
-  constexpr int kStep = kTileN * kLanes;
-  constexpr int64_t kTileFloats = kTileN * kBlockK;
-  const int64_t block_k = block_length(a.k);
-  with_type(a.w_dtype, [&]<typename T>(const T*) {
-    for (int64_t nb = n_begin; nb < n_end; nb += kBlockN) {
-      const int64_t nb_end = min64(nb + kBlockN, n_end);
-      for (int64_t k = 0; k < a.k; k += block_k) {
-        const int64_t length = min64(block_k, a.k - k);
+template <typename X, typename T>
+inline void blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, X* block) {
+  constexpr int kStep = kTileN * Products<X, X>::kElements;
+  constexpr int64_t kElements = Products<X, X>::kElements;
+  const int64_t block_k = block_length<X>(a.k);
+  for (int64_t nb = n_begin; nb < n_end; nb += kBlockN) {
+    const int64_t nb_end = min64(nb + kBlockN, n_end);
+    for (int64_t k = 0; k < a.k; k += block_k) {
+      const int64_t length = min64(block_k, a.k - k);
+      const int64_t padded = (length + kElements - 1) / kElements * kElements;
+      for (int64_t n = nb; n < nb_end; n += kTileN) {
+        pack_tile(block + (n - nb) * padded, static_cast<const T*>(a.w) + n * a.w_stride + k, a.w_stride,
+                  min64(kTileN, nb_end - n), length);
+      }
+      // A tile of x stays in the first-level cache while the block passes by from the second-level one.
+      for (int64_t m = m_begin; m < m_end; m += kTileM) {
+        const int64_t mr = min64(kTileM, m_end - m);
+        const X* x[kTileM];
+        for (int64_t j = 0; j < mr; ++j) x[j] = static_cast<const X*>(a.x) + (m + j) * a.x_stride + k;
         for (int64_t n = nb; n < nb_end; n += kTileN) {
-          convert_tile(block + (n - nb) / kTileN * kTileFloats, static_cast<const T*>(a.w) + n * a.w_stride + k, a.w_stride,
-                       min64(kTileN, nb_end - n), length);
-        }
-        // A tile of x stays in the first-level cache while the block passes by from the second-level one.
-        for (int64_t m = m_begin; m < m_end; m += kTileM) {
-          const int64_t mr = min64(kTileM, m_end - m);
-          const float* x[kTileM];
-          for (int64_t j = 0; j < mr; ++j) x[j] = a.x + (m + j) * a.x_stride + k;
-          for (int64_t n = nb; n < nb_end; n += kTileN) {
-            const float* w[kTileN];
-            for (int i = 0; i < kTileN; ++i) w[i] = block + (n - nb) / kTileN * kTileFloats + i * kLanes;
-            float sums[kTileM * kTileN];
-            dot_tile<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, 0);
-            accumulate<kTileN>(a.out + m * a.out_stride + n, a.out_stride, sums, mr, min64(kTileN, nb_end - n), k == 0);
-          }
+          const X* w[kTileN];
+          for (int i = 0; i < kTileN; ++i) w[i] = block + (n - nb) * padded + i * kElements;
+          float sums[kTileM * kTileN];
+          dot_tile<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, 0);
+          accumulate<kTileN>(a.out + m * a.out_stride + n, a.out_stride, sums, mr, min64(kTileN, nb_end - n), k == 0);
         }
       }
     }
+  }
+}
+
+static void linear_blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, void* scratch) {
+  with_operands(a, [&]<typename X, typename T>(const X*, const T*) {
+    blocked<X, T>(a, m_begin, m_end, n_begin, n_end, static_cast<X*>(scratch));
   });
   finish_linear(a, m_begin, m_end, n_begin, n_end);
 }

@@ -1,5 +1,6 @@
 // The vector of float32 that an instruction set offers, with loads and stores that convert from and to bfloat16 and float16.
-// A file that includes this defines LOCKSTEP_SIMD as 0 (any processor), 2 (AVX2, FMA, F16C) or 512 (AVX-512 F, BW, DQ, VL).
+// A file that includes this defines LOCKSTEP_SIMD as 0 (any processor), 2 (AVX2, FMA, F16C) or 512 (AVX-512 F, BW, DQ, VL), and
+// LOCKSTEP_BF16 where there is AVX-512 BF16, too.
 // Everything has internal linkage; see kernels.h for the reason.
 #pragma once
 
@@ -112,6 +113,26 @@ inline void reduce_add16(float* out, const Vec* a) {
   const Vec e = add(_mm512_maskz_shuffle_ps(0xffff, d[0], d[1], 0x88), _mm512_maskz_shuffle_ps(0xffff, d[0], d[1], 0xdd));
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   _mm512_storeu_ps(out, _mm512_maskz_permutexvar_ps(0xffff, order, e));
+}
+// out[0..8) = reduce_add of a[0..8), likewise.
+inline void reduce_add8(float* out, const Vec* a) {
+  Vec b[4], c[2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const Vec x = a[2 * i], y = a[2 * i + 1];
+    b[i] = add(_mm512_maskz_shuffle_f32x4(0xffff, x, y, 0x44), _mm512_maskz_shuffle_f32x4(0xffff, x, y, 0xee));
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    const Vec x = b[2 * i], y = b[2 * i + 1];
+    c[i] = add(_mm512_maskz_shuffle_f32x4(0xffff, x, y, 0x88), _mm512_maskz_shuffle_f32x4(0xffff, x, y, 0xdd));
+  }
+  const __m512d x = _mm512_castps_pd(c[0]), y = _mm512_castps_pd(c[1]);
+  const Vec d =
+      add(_mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, x, y)), _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, x, y)));
+  const Vec e = add(_mm512_maskz_shuffle_ps(0xffff, d, d, 0x88), _mm512_maskz_shuffle_ps(0xffff, d, d, 0xdd));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm256_storeu_ps(out, low_half(_mm512_maskz_permutexvar_ps(0xffff, order, e)));
 }
 inline __m128 fold_max_to_4(Vec a) {
   const __m256 half = _mm256_max_ps(low_half(a), high_half(a));

@@ -36,10 +36,10 @@ class CpuTest : public KernelTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Cpu, CpuTest, ::testing::ValuesIn(params_for({"scalar", "avx2", "avx512"})), param_name);
+INSTANTIATE_TEST_SUITE_P(Cpu, CpuTest, ::testing::ValuesIn(params_for({"scalar", "avx2", "avx512", "avx512bf16"})), param_name);
 
 TEST_P(CpuTest, ALinearsRowDoesNotDependOnItsNeighboursOrThreads) {
-  for (const int64_t k : {1, 7, 576, 1100}) {
+  for (const int64_t k : {1, 7, 576, 1100, 2500}) {
     const int64_t rows = 150, n = 301;
     const HostTensor x = random(act(), rows, k), w = random(dtype(), n, k), bias = random(dtype(), 1, n);
     const DeviceTensor dx = upload(x), dw = upload(w), db = upload(bias), whole = poisoned(act(), rows, n);
@@ -59,6 +59,23 @@ TEST_P(CpuTest, ALinearsRowDoesNotDependOnItsNeighboursOrThreads) {
         other->ops().linear(part.view, dx.view.slice_rows(0, m), {dw.view}, db.view);
         expect_same_bits(download(part), expected.rows_of(0, m), fmt::format("linear k={} m={} threads={}", k, m, threads));
       }
+    }
+  }
+}
+
+TEST_P(CpuTest, RoundsWhatMeetsBfloat16WeightsWhereThatIsMultiplied) {
+  for (const int64_t m : {1, 70}) {
+    const HostTensor x = random(DType::kFloat32, m, 300), w = random(dtype(), 50, 300);
+    HostTensor nearest = x;
+    for (float& value : nearest.values) value = rounded(DType::kBFloat16, value);
+    const DeviceTensor dx = upload(x), dn = upload(nearest), dw = upload(w);
+    const DeviceTensor out = poisoned(act(), m, 50), of_nearest = poisoned(act(), m, 50);
+    ops().linear(out.view, dx.view, {dw.view}, TensorView());
+    ops().linear(of_nearest.view, dn.view, {dw.view}, TensorView());
+    if (rounds_operands()) {
+      expect_same_bits(download(out), download(of_nearest), fmt::format("linear of {} rows", m));
+    } else {
+      EXPECT_NE(download(out).values, download(of_nearest).values) << m;
     }
   }
 }

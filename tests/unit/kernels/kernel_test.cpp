@@ -95,6 +95,12 @@ HostTensor KernelTest::random(DType dtype, int64_t rows, int64_t cols, float sca
   return t;
 }
 
+HostTensor KernelTest::operand(int64_t rows, int64_t cols, float scale) {
+  HostTensor t = random(rounds_operands() ? DType::kBFloat16 : act(), rows, cols, scale);
+  t.dtype = act();
+  return t;
+}
+
 DeviceTensor KernelTest::upload(const HostTensor& t, int64_t extra_stride) {
   const int64_t stride = t.cols + extra_stride;
   const std::vector<char> bytes = encode(t, stride);

@@ -17,7 +17,7 @@
 namespace lockstep::test {
 
 struct KernelParam {
-  std::string backend;  // "scalar", "avx2", "avx512" (the CPU with at most this) or "cuda"
+  std::string backend;  // "scalar", "avx2", "avx512", "avx512bf16" (the CPU with at most this) or "cuda"
   DType dtype;          // of weights and KV cache
 };
 void PrintTo(const KernelParam& param, std::ostream* out);
@@ -73,6 +73,10 @@ class KernelTest : public ::testing::TestWithParam<KernelParam> {
 
   // Uniform in [-scale, scale), rounded to dtype; fails the test if all are equal.
   HostTensor random(DType dtype, int64_t rows, int64_t cols, float scale = 1.0f);
+  // Whether what meets the weights or the cache is rounded to bfloat16 first (AVX-512 BF16; see kernels/cpu/kernels.h).
+  bool rounds_operands() const { return GetParam().backend == "avx512bf16" && dtype() == DType::kBFloat16; }
+  // Random activations that the backend multiplies as they are.
+  HostTensor operand(int64_t rows, int64_t cols, float scale = 1.0f);
   DeviceTensor upload(const HostTensor& t, int64_t extra_stride = 0);
   DeviceTensor poisoned(DType dtype, int64_t rows, int64_t cols, int64_t extra_stride = 0);
   // Fails the test if a gap between rows is no longer NaN.

@@ -13,14 +13,14 @@ struct Shape {
 };
 
 TEST_P(KernelTest, LinearAgreesWithDouble) {
-  const std::vector<Shape> shapes = {{1, 1, 1},    {1, 5, 7},     {1, 49, 33},  {1, 64, 576},   {2, 49, 576},
-                                     {3, 5, 33},   {8, 49, 576},  {17, 49, 33}, {17, 5, 576},   {64, 49, 576},
-                                     {64, 1, 7},   {130, 49, 33}, {130, 5, 1},  {130, 49, 576}, {3, 250, 80},
-                                     {70, 130, 7}, {1, 16, 1100}, {5, 33, 512}, {66, 31, 513},  {100, 300, 64}};
+  const std::vector<Shape> shapes = {{1, 1, 1},     {1, 5, 7},      {1, 49, 33},   {1, 64, 576},  {2, 49, 576},  {3, 5, 33},
+                                     {8, 49, 576},  {17, 49, 33},   {17, 5, 576},  {64, 49, 576}, {64, 1, 7},    {130, 49, 33},
+                                     {130, 5, 1},   {130, 49, 576}, {3, 250, 80},  {70, 130, 7},  {1, 16, 1100}, {5, 33, 512},
+                                     {66, 31, 513}, {100, 300, 64}, {7, 20, 4100}, {70, 31, 2049}};
   for (const auto [m, n, k] : shapes) {
     for (const bool with_bias : {false, true}) {
       const std::string what = fmt::format("linear m={} n={} k={} bias={}", m, n, k, with_bias);
-      const HostTensor x = random(act(), m, k), w = random(dtype(), n, k), bias = random(dtype(), 1, n);
+      const HostTensor x = operand(m, k), w = random(dtype(), n, k), bias = random(dtype(), 1, n);
       const DeviceTensor dx = upload(x), dw = upload(w), db = upload(bias);
       const Doubles expected = linear_reference(x, w, with_bias ? bias : HostTensor{});
       for (const DType out_dtype : {act(), DType::kFloat32}) {
@@ -34,7 +34,7 @@ TEST_P(KernelTest, LinearAgreesWithDouble) {
 
 TEST_P(KernelTest, LinearTakesStridedRows) {
   for (const auto [m, n, k] : std::vector<Shape>{{1, 16, 64}, {3, 48, 64}, {90, 48, 64}}) {
-    const HostTensor x = random(act(), m, k), w = random(dtype(), n, k);
+    const HostTensor x = operand(m, k), w = random(dtype(), n, k);
     const DeviceTensor dx = upload(x, 24), dw = upload(w), out = poisoned(act(), m, n, 40);
     ops().linear(out.view, dx.view, {dw.view}, TensorView());
     expect_close(download(out), linear_reference(x, w, {}), tolerance_of(act(), 1e-5), fmt::format("strided linear m={}", m));

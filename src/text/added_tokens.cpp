@@ -10,79 +10,61 @@ namespace lockstep::text {
 
 namespace {
 
-constexpr size_t kMaxContentBytes = 4096;  // bounds the cost of a search
-
-// The start of the last character of text[0, end), end > 0.
-size_t previous_character(std::string_view text, size_t end) {
-  do --end;
-  while ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
-  return end;
-}
+constexpr size_t kMaxContentBytes = 512;            // bounds the cost of a search
+constexpr size_t kMaxTotalBytes = size_t{4} << 20;  // and the memory; the largest real ones have some hundred kilobytes
 
 char32_t code_point_at(std::string_view text, size_t i) { return next_code_point(text, i); }
 
 }  // namespace
 
-void StringMatcher::add(std::string_view pattern, int32_t value) {
-  check(!pattern.empty(), "the token is empty after normalization");
-  uint32_t node = 0;
-  for (const char c : pattern) {
-    const auto [it, is_new] =
-        nodes_[node].children.try_emplace(static_cast<unsigned char>(c), static_cast<uint32_t>(nodes_.size()));
-    node = it->second;
-    if (is_new) nodes_.emplace_back();
-  }
-  check(nodes_[node].value < 0, "'{}' is already the token with id {}", pattern, nodes_[node].value);
-  nodes_[node].value = value;
-}
-
-std::optional<StringMatcher::Hit> StringMatcher::find(std::string_view text, size_t from) const {
-  if (empty()) return std::nullopt;
-  for (size_t begin = from; begin < text.size(); ++begin) {
-    std::optional<Hit> longest;
-    const Node* node = &nodes_[0];
-    for (size_t i = begin; i < text.size(); ++i) {
-      const auto it = node->children.find(static_cast<unsigned char>(text[i]));
-      if (it == node->children.end()) break;
-      node = &nodes_[it->second];
-      if (node->value >= 0) longest = Hit{begin, i + 1, node->value};
-    }
-    if (longest) return longest;
-  }
-  return std::nullopt;
-}
-
 AddedTokens::AddedTokens(const std::vector<Component>& list, const BpeModel& model, const Normalizer* normalizer) {
+  size_t total = 0;
   for (const Component& c : list) {
-    c.allow_only({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
-    AddedToken t{static_cast<int32_t>(c.integer("id", 0, kMaxTokenId - 1)),
-                 c.string("content"),
-                 "",
-                 c.boolean("single_word"),
-                 c.boolean("lstrip"),
-                 c.boolean("rstrip"),
-                 c.boolean("normalized"),
-                 c.boolean("special")};
-    if (t.content.empty()) continue;  // as `tokenizers` does
-    check(t.content.size() <= kMaxContentBytes, "{}: content has {} bytes, at most {} are supported", c.where(), t.content.size(),
-          kMaxContentBytes);
-    const std::string* taken = model.id_to_token(t.id);
-    check(taken == nullptr || *taken == t.content, "{}: id {} of '{}' is the id of '{}' in model.vocab", c.where(), t.id,
-          t.content, taken == nullptr ? "" : *taken);
-    const auto in_vocab = model.token_to_id(t.content);
-    check(!in_vocab || *in_vocab == t.id, "{}: '{}' has id {} here and id {} in model.vocab", c.where(), t.content, t.id,
-          in_vocab.value_or(-1));
-    check(!tokens_.contains(t.id), "{}: id {} of '{}' is already taken by another added token", c.where(), t.id, t.content);
-    check(find(t.content) == nullptr, "{}: '{}' is there already, with another id", c.where(), t.content);
-    t.pattern = t.normalized && normalizer != nullptr ? normalizer->normalize(t.content) : t.content;
-    try {
-      (t.normalized ? normalized_ : raw_).add(t.pattern, t.id);
-    } catch (const Error& e) {
-      fail("{}: content '{}': {}", c.where(), t.content, e.what());
-    }
-    by_content_.emplace(t.content, t.id);
-    tokens_.emplace(t.id, std::move(t));
+    read(c, model, normalizer);
+    total += c.string("content").size();
+    check(total <= kMaxTotalBytes, "{}: the added tokens have more than {} bytes together", c.where(), kMaxTotalBytes);
   }
+  int64_t next_id = model.num_tokens();
+  for (const auto& [id, token] : tokens_) {
+    if (model.token_to_id(token.content)) continue;
+    check(id == next_id,
+          "{}: added token '{}' has id {}, but `tokenizers` would number it {}: it numbers added tokens that are not in "
+          "model.vocab "
+          "from the number of tokens there ({}) on; give them these ids, or put them into model.vocab",
+          list.front().where(), token.content, id, next_id, model.num_tokens());
+    ++next_id;
+  }
+}
+
+void AddedTokens::read(const Component& c, const BpeModel& model, const Normalizer* normalizer) {
+  c.allow_only({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
+  AddedToken t{static_cast<int32_t>(c.integer("id", 0, kMaxTokenId - 1)),
+               c.string("content"),
+               "",
+               c.boolean("single_word"),
+               c.boolean("lstrip"),
+               c.boolean("rstrip"),
+               c.boolean("normalized"),
+               c.boolean("special")};
+  if (t.content.empty()) return;  // as `tokenizers` does
+  check(t.content.size() <= kMaxContentBytes, "{}: content has {} bytes, at most {} are supported", c.where(), t.content.size(),
+        kMaxContentBytes);
+  const std::string* taken = model.id_to_token(t.id);
+  check(taken == nullptr || *taken == t.content, "{}: id {} of '{}' is the id of '{}' in model.vocab", c.where(), t.id, t.content,
+        taken == nullptr ? "" : *taken);
+  const auto in_vocab = model.token_to_id(t.content);
+  check(!in_vocab || *in_vocab == t.id, "{}: '{}' has id {} here and id {} in model.vocab", c.where(), t.content, t.id,
+        in_vocab.value_or(-1));
+  check(!tokens_.contains(t.id), "{}: id {} of '{}' is already taken by another added token", c.where(), t.id, t.content);
+  check(find(t.content) == nullptr, "{}: '{}' is there already, with another id", c.where(), t.content);
+  t.pattern = t.normalized && normalizer != nullptr ? normalizer->normalize(t.content) : t.content;
+  try {
+    (t.normalized ? normalized_ : raw_).add(t.pattern, t.id);
+  } catch (const Error& e) {
+    fail("{}: content '{}': {}", c.where(), t.content, e.what());
+  }
+  by_content_.emplace(t.content, t.id);
+  tokens_.emplace(t.id, std::move(t));
 }
 
 std::vector<AddedTokens::Stretch> AddedTokens::cut(std::string_view text, const StringMatcher& matcher) const {

@@ -12,6 +12,7 @@
 #include "text/component.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/string_matcher.h"
 
 namespace lockstep::text {
 
@@ -26,29 +27,10 @@ struct AddedToken {
   bool special;     // left out by decode(skip_special_tokens)
 };
 
-// Finds the leftmost, then longest, of a set of strings. Cost of a search: length of the text × longest string.
-class StringMatcher {
- public:
-  void add(std::string_view pattern, int32_t value);  // Throws Error for a duplicate or empty pattern.
-  bool empty() const { return nodes_.size() == 1; }
-  struct Hit {
-    size_t begin;
-    size_t end;
-    int32_t value;
-  };
-  std::optional<Hit> find(std::string_view text, size_t from) const;
-
- private:
-  struct Node {
-    std::map<unsigned char, uint32_t> children;
-    int32_t value = -1;
-  };
-  std::vector<Node> nodes_{1};
-};
-
 class AddedTokens {
  public:
-  // list: the array. The ids are the file's; Error when one is taken, out of range, or not the one that vocab gives the token.
+  // list: the array. Error when an id is taken, out of range, or not the one that `tokenizers` gives the token, which looks at
+  // vocab only and numbers what it does not find there from its size on, whatever the file says.
   AddedTokens(const std::vector<Component>& list, const BpeModel& model, const Normalizer* normalizer);
 
   // The text cut at added tokens, the stretches between them normalized. text: valid UTF-8. Tokens that are not `normalized` are
@@ -66,6 +48,7 @@ class AddedTokens {
     size_t end;
     int32_t id;  // -1: ordinary text
   };
+  void read(const Component& component, const BpeModel& model, const Normalizer* normalizer);
   std::vector<Stretch> cut(std::string_view text, const StringMatcher& matcher) const;
 
   std::map<int32_t, AddedToken> tokens_;

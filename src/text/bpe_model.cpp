@@ -41,10 +41,11 @@ BpeModel::BpeModel(const Component& component) : where_(component.where()) {
   check(!component.has("dropout") || component.json().at("dropout") == 0.0,
         "{}: dropout {} is not supported: it would make encoding random", where_,
         component.json().value("dropout", nlohmann::json()).dump());
-  for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    check(!component.has(affix) || component.string(affix).empty(), "{}: {} is '{}', supported is only none", where_, affix,
-          component.has(affix) ? component.string(affix) : "");
-  }
+  if (component.has("continuing_subword_prefix")) continuing_prefix_ = component.string("continuing_subword_prefix");
+  if (component.has("end_of_word_suffix")) end_suffix_ = component.string("end_of_word_suffix");
+  constexpr size_t kMaxAffixBytes = 64;  // they are put around every character
+  check(continuing_prefix_.size() <= kMaxAffixBytes && end_suffix_.size() <= kMaxAffixBytes,
+        "{}: continuing_subword_prefix or end_of_word_suffix has more than {} bytes", where_, kMaxAffixBytes);
   if (component.has("unk_token")) unk_token_ = component.string("unk_token");
   fuse_unk_ = component.boolean("fuse_unk", false);
   ignore_merges_ = component.boolean("ignore_merges", false);
@@ -113,7 +114,10 @@ void BpeModel::read_merge(const Component& component, size_t rank, std::string_v
     return *id;
   };
   const int32_t left_id = id_of(left), right_id = id_of(right);
-  merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), id_of(std::string(left) + std::string(right))});
+  check(right.starts_with(continuing_prefix_), "{}.merges: merge {} ('{}' and '{}') lacks continuing_subword_prefix '{}'",
+        component.where(), rank, left, right, continuing_prefix_);
+  const std::string merged = std::string(left) + std::string(right.substr(continuing_prefix_.size()));
+  merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), id_of(merged)});
 }
 
 std::optional<int32_t> BpeModel::token_to_id(std::string_view token) const {
@@ -145,13 +149,24 @@ void BpeModel::encode(std::string_view piece, Workspace& work, std::vector<int32
 
 void BpeModel::split_into_symbols(std::string_view piece, Workspace& work) const {
   work.symbols.clear();
+  const bool has_affixes = !continuing_prefix_.empty() || !end_suffix_.empty();
+  std::string spelled;
   int32_t unk = -1;  // an unknown character that is not written yet, so that the next one can fuse with it
   const auto add = [&](int32_t id) { work.symbols.push_back({id, 0, 0}); };
   for (size_t i = 0; i < piece.size();) {
     const size_t begin = i;
     const char32_t c = next_code_point(piece, i);
-    const std::string_view character = piece.substr(begin, i - begin);
-    const int32_t id = c < kNumCachedCharacters ? character_ids_[c] : token_to_id(character).value_or(-1);
+    std::string_view character = piece.substr(begin, i - begin);
+    int32_t id;
+    if (has_affixes) {
+      spelled = begin == 0 ? "" : continuing_prefix_;
+      spelled += character;
+      if (i == piece.size()) spelled += end_suffix_;
+      character = spelled;
+      id = token_to_id(character).value_or(-1);
+    } else {
+      id = c < kNumCachedCharacters ? character_ids_[c] : token_to_id(character).value_or(-1);
+    }
     if (id >= 0) {
       if (unk >= 0) add(unk);
       unk = -1;

@@ -70,6 +70,7 @@ class BpeModel {
   std::optional<int32_t> token_to_id(std::string_view token) const;
   const std::string* id_to_token(int32_t id) const;                            // nullptr: no such token
   int64_t vocab_size() const { return static_cast<int64_t>(tokens_.size()); }  // largest id + 1
+  int64_t num_tokens() const { return static_cast<int64_t>(ids_.size()); }     // less than vocab_size() where ids are missing
 
  private:
   void read_vocab(const Component& component);
@@ -86,6 +87,8 @@ class BpeModel {
   MergeTable merges_;
   std::vector<int32_t> character_ids_;  // by code point, below U+3000: token of that one character or -1
   std::vector<int32_t> byte_ids_;       // [256] token "<0xHH>" or -1; empty without byte_fallback
+  std::string continuing_prefix_;       // of a character that does not begin its piece
+  std::string end_suffix_;              // of a character that ends its piece
   std::optional<std::string> unk_token_;
   bool fuse_unk_ = false;
   bool ignore_merges_ = false;

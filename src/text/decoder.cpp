@@ -231,6 +231,61 @@ class MetaspaceStage final : public DecodeStage {
   bool is_first_ = true;
 };
 
+std::string replace_literal(std::string text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+  return text;
+}
+
+// The mark of a word's end becomes a blank, but not in the last token, so one token is held back.
+class WordEndStage final : public WholeTokenStage {
+ public:
+  WordEndStage(DecodeStage& next, const std::string& suffix) : WholeTokenStage(next), suffix_(suffix) {}
+
+ private:
+  void token(std::string_view token) override {
+    if (last_) next_.push(replace_literal(*last_, suffix_, " "), true);
+    last_ = token;
+  }
+  void end() override {
+    if (last_) next_.push(replace_literal(*last_, suffix_, ""), true);
+  }
+  const std::string& suffix_;
+  std::optional<std::string> last_;
+};
+
+struct WordPieceOptions {
+  std::string prefix;  // of a token that continues a word
+  bool cleanup;        // English: no blank before punctuation and contractions
+};
+
+class WordPieceStage final : public WholeTokenStage {
+ public:
+  WordPieceStage(DecodeStage& next, const WordPieceOptions& options) : WholeTokenStage(next), options_(options) {}
+
+ private:
+  void token(std::string_view token) override {
+    std::string text(token);
+    if (!is_first_) {
+      if (token.starts_with(options_.prefix)) {
+        text.erase(0, options_.prefix.size());
+      } else {
+        text.insert(0, " ");
+      }
+    }
+    is_first_ = false;
+    if (options_.cleanup) {
+      constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+          {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+          {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      for (const auto& [from, to] : kRules) text = replace_literal(std::move(text), from, to);
+    }
+    next_.push(text, true);
+  }
+  const WordPieceOptions& options_;
+  bool is_first_ = true;
+};
+
 class JoinStage final : public DecodeStage {
  public:
   explicit JoinStage(DecodeStage& next) : next_(next) {}
@@ -274,20 +329,39 @@ class ReplaceStep final : public DecodeStep {
   std::unique_ptr<Pattern> pattern_;
 };
 
-class StripStep final : public DecodeStep {
+// A step whose stage needs a value of the file's.
+template <typename Stage, typename Options>
+class OptionsStep final : public DecodeStep {
  public:
-  explicit StripStep(const Component& component) {
-    component.allow_only({"content", "start", "stop"});
-    constexpr int64_t kMost = 1 << 20;
-    options_ = {component.string("content"), component.integer("start", 0, kMost), component.integer("stop", 0, kMost)};
-    check(count_code_points(options_.content) == 1, "{}: content is '{}', expected one character", component.where(),
-          options_.content);
-  }
-  std::unique_ptr<DecodeStage> start(DecodeStage& next) const override { return std::make_unique<StripStage>(next, options_); }
+  explicit OptionsStep(Options options) : options_(std::move(options)) {}
+  std::unique_ptr<DecodeStage> start(DecodeStage& next) const override { return std::make_unique<Stage>(next, options_); }
 
  private:
-  StripOptions options_;
+  Options options_;
 };
+
+std::unique_ptr<DecodeStep> read_strip(const Component& component) {
+  component.allow_only({"content", "start", "stop"});
+  constexpr int64_t kMost = 1 << 20;
+  StripOptions options{component.string("content"), component.integer("start", 0, kMost), component.integer("stop", 0, kMost)};
+  check(count_code_points(options.content) == 1, "{}: content is '{}', expected one character", component.where(),
+        options.content);
+  return std::make_unique<OptionsStep<StripStage, StripOptions>>(std::move(options));
+}
+
+std::unique_ptr<DecodeStep> read_word_end(const Component& component) {
+  component.allow_only({"suffix"});
+  std::string suffix = component.string("suffix");
+  check(!suffix.empty(), "{}: suffix is empty", component.where());
+  return std::make_unique<OptionsStep<WordEndStage, std::string>>(std::move(suffix));
+}
+
+std::unique_ptr<DecodeStep> read_word_piece(const Component& component) {
+  component.allow_only({"prefix", "cleanup"});
+  WordPieceOptions options{component.string("prefix"), component.boolean("cleanup")};
+  check(!options.prefix.empty(), "{}: prefix is empty", component.where());
+  return std::make_unique<OptionsStep<WordPieceStage, WordPieceOptions>>(std::move(options));
+}
 
 class MetaspaceStep final : public DecodeStep {
  public:
@@ -325,11 +399,15 @@ void Decoder::read(const Component& component) {
   } else if (type == "Replace") {
     steps_.push_back(std::make_unique<ReplaceStep>(component));
   } else if (type == "Strip") {
-    steps_.push_back(std::make_unique<StripStep>(component));
+    steps_.push_back(read_strip(component));
   } else if (type == "Metaspace") {
     steps_.push_back(std::make_unique<MetaspaceStep>(component));
+  } else if (type == "BPEDecoder") {
+    steps_.push_back(read_word_end(component));
+  } else if (type == "WordPiece") {
+    steps_.push_back(read_word_piece(component));
   } else {
-    component.refuse_type("ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip");
+    component.refuse_type("BPEDecoder, ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece");
   }
 }
 

@@ -34,7 +34,7 @@ class Decoder {
  public:
   // No decoder: `tokenizers` joins the tokens with blanks.
   Decoder();
-  // ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip; Error for another type.
+  // BPEDecoder, ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece; Error for another type.
   explicit Decoder(const Component& component);
 
   // One text being decoded.

@@ -113,6 +113,53 @@ class Replace final : public Normalizer {
   std::string content_;
 };
 
+// Rewrites character by character: rewrite(c, out) appends what becomes of c.
+template <void (*rewrite)(char32_t, std::string&)>
+class CharacterNormalizer final : public Normalizer {
+ public:
+  std::string normalize(std::string text) const override {
+    std::string out;
+    out.reserve(text.size());
+    for (size_t i = 0; i < text.size();) rewrite(next_code_point(text, i), out);
+    return out;
+  }
+};
+
+void lowercase(char32_t c, std::string& out) { append_lowercase(out, c); }
+
+void strip_accent(char32_t c, std::string& out) {
+  if (!is_mark(c)) append_code_point(out, c);
+}
+
+// sentencepiece's rules for machine translation: controls go, blanks of all kinds become ' '.
+void nmt(char32_t c, std::string& out) {
+  const auto within = [c](char32_t first, char32_t last) { return first <= c && c <= last; };
+  if (within(0x1, 0x8) || c == 0xB || within(0xE, 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F) return;
+  const bool blank = c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || within(0x200B, 0x200F) || c == 0x2028 ||
+                     c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+  append_code_point(out, blank ? U' ' : c);
+}
+
+class StripBlanks final : public Normalizer {
+ public:
+  StripBlanks(bool left, bool right) : left_(left), right_(right) {}
+  std::string normalize(std::string text) const override {
+    size_t begin = 0, end = text.size();
+    for (size_t i = 0; left_ && i < end && is_white_space(next_code_point(text, i));) begin = i;
+    while (right_ && end > begin) {
+      const size_t last = previous_character(text, end);
+      size_t i = last;
+      if (!is_white_space(next_code_point(text, i))) break;
+      end = last;
+    }
+    return text.substr(begin, end - begin);
+  }
+
+ private:
+  bool left_;
+  bool right_;
+};
+
 class ByteLevelNormalizer final : public Normalizer {
  public:
   std::string normalize(std::string text) const override {
@@ -162,7 +209,23 @@ std::unique_ptr<Normalizer> Normalizer::create(const Component& component) {
     component.allow_only({});
     return std::make_unique<ByteLevelNormalizer>();
   }
-  component.refuse_type("Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, ByteLevel");
+  if (type == "Lowercase") {
+    component.allow_only({});
+    return std::make_unique<CharacterNormalizer<lowercase>>();
+  }
+  if (type == "StripAccents") {
+    component.allow_only({});
+    return std::make_unique<CharacterNormalizer<strip_accent>>();
+  }
+  if (type == "Nmt") {
+    component.allow_only({});
+    return std::make_unique<CharacterNormalizer<nmt>>();
+  }
+  if (type == "Strip") {
+    component.allow_only({"strip_left", "strip_right"});
+    return std::make_unique<StripBlanks>(component.boolean("strip_left"), component.boolean("strip_right"));
+  }
+  component.refuse_type("Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, ByteLevel, Lowercase, Strip, StripAccents, Nmt");
 }
 
 }  // namespace lockstep::text

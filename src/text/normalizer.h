@@ -14,7 +14,7 @@ class Normalizer {
   // text: valid UTF-8, and so is the result.
   virtual std::string normalize(std::string text) const = 0;
 
-  // Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, ByteLevel; Error for another type.
+  // Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, ByteLevel, Lowercase, Strip, StripAccents, Nmt; Error for another type.
   static std::unique_ptr<Normalizer> create(const Component& component);
 };
 

@@ -11,10 +11,11 @@ namespace lockstep::text {
 class PostProcessor {
  public:
   PostProcessor() = default;  // adds nothing
-  // ByteLevel (which only moves offsets), TemplateProcessing, Sequence; Error for another type.
+  // ByteLevel (which only moves offsets), TemplateProcessing, BertProcessing, RobertaProcessing, Sequence; Error for another
+  // type.
   explicit PostProcessor(const Component& component);
 
-  std::vector<int32_t> add_special_tokens(const std::vector<int32_t>& ids) const;
+  std::vector<int32_t> add_special_tokens(std::vector<int32_t> ids) const;
   int64_t vocab_size() const;  // largest id that it adds + 1
 
  private:
@@ -23,8 +24,7 @@ class PostProcessor {
   void read(const Component& component);
   void read_template(const Component& component);
 
-  std::vector<int32_t> template_{kSequence};
-  bool has_template_ = false;
+  std::vector<std::vector<int32_t>> templates_;  // applied one after the other
 };
 
 }  // namespace lockstep::text

@@ -118,19 +118,61 @@ class Split final : public PreTokenizer {
   bool invert_;
 };
 
-class NumericPattern final : public Pattern {
+// Single characters of a kind.
+template <bool (*is_member)(char32_t)>
+class CharacterPattern final : public Pattern {
  public:
   void find(std::string_view text, std::vector<Match>& out) const override {
     size_t covered = 0;
     for (size_t i = 0; i < text.size();) {
       const size_t begin = i;
-      if (!is_numeric(next_code_point(text, i))) continue;
+      if (!is_member(next_code_point(text, i))) continue;
       if (covered < begin) out.push_back({covered, begin, false});
       out.push_back({begin, i, true});
       covered = i;
     }
     if (covered < text.size()) out.push_back({covered, text.size(), false});
   }
+};
+
+// Blanks, between runs of word characters and runs of others: the complement of \w+|[^\w\s]+.
+class BlanksBetweenWords final : public Pattern {
+ public:
+  void find(std::string_view text, std::vector<Match>& out) const override {
+    const auto kind_of = [](char32_t c) { return is_word(c) ? 1 : is_white_space(c) ? 2 : 3; };
+    int last_kind = 0;
+    for (size_t i = 0; i < text.size();) {
+      const size_t begin = i;
+      const int kind = kind_of(next_code_point(text, i));
+      if (kind == last_kind) {
+        out.back().end = i;
+      } else {
+        out.push_back({begin, i, kind == 2});
+      }
+      last_kind = kind;
+    }
+  }
+};
+
+// Stretches of so many characters, and what is left.
+class FixedLength final : public PreTokenizer {
+ public:
+  explicit FixedLength(int64_t length) : length_(length) {}
+  void apply(PieceList& list) const override { split_pieces(list, Chunks(length_), Behavior::kIsolated, false); }
+
+ private:
+  struct Chunks final : Pattern {
+    explicit Chunks(int64_t length) : length_(length) {}
+    void find(std::string_view text, std::vector<Match>& out) const override {
+      for (size_t i = 0; i < text.size();) {
+        const size_t begin = i;
+        for (int64_t n = 0; n < length_ && i < text.size(); ++n) i += utf8_length(text[i]);
+        out.push_back({begin, i, true});
+      }
+    }
+    int64_t length_;
+  };
+  int64_t length_;
 };
 
 class ByteLevelPreTokenizer final : public PreTokenizer {
@@ -231,11 +273,46 @@ std::unique_ptr<PreTokenizer> PreTokenizer::create(const Component& component) {
   }
   if (type == "Digits") {
     component.allow_only({"individual_digits"});
-    return std::make_unique<Split>(std::make_unique<NumericPattern>(),
+    return std::make_unique<Split>(std::make_unique<CharacterPattern<is_numeric>>(),
                                    component.boolean("individual_digits") ? Behavior::kIsolated : Behavior::kContiguous, false);
   }
+  const auto split_at = [](std::unique_ptr<Pattern> pattern, Behavior behavior) {
+    return std::make_unique<Split>(std::move(pattern), behavior, false);
+  };
+  if (type == "Punctuation") {
+    component.allow_only({"behavior"});
+    return split_at(std::make_unique<CharacterPattern<is_punctuation>>(),
+                    component.has("behavior") ? read_behavior(component) : Behavior::kIsolated);
+  }
+  if (type == "WhitespaceSplit") {
+    component.allow_only({});
+    return split_at(std::make_unique<CharacterPattern<is_white_space>>(), Behavior::kRemoved);
+  }
+  if (type == "Whitespace") {
+    component.allow_only({});
+    return split_at(std::make_unique<BlanksBetweenWords>(), Behavior::kRemoved);
+  }
+  if (type == "BertPreTokenizer") {
+    component.allow_only({});
+    std::vector<std::unique_ptr<PreTokenizer>> parts;
+    parts.push_back(split_at(std::make_unique<CharacterPattern<is_white_space>>(), Behavior::kRemoved));
+    parts.push_back(split_at(std::make_unique<CharacterPattern<is_punctuation>>(), Behavior::kIsolated));
+    return std::make_unique<PreTokenizerSequence>(std::move(parts));
+  }
+  if (type == "CharDelimiterSplit") {
+    component.allow_only({"delimiter"});
+    std::string delimiter = component.string("delimiter");
+    check(count_code_points(delimiter) == 1, "{}: delimiter is '{}', expected one character", component.where(), delimiter);
+    return split_at(make_literal(std::move(delimiter)), Behavior::kRemoved);
+  }
+  if (type == "FixedLength") {
+    component.allow_only({"length"});
+    return std::make_unique<FixedLength>(component.has("length") ? component.integer("length", 1, int64_t{1} << 30) : 5);
+  }
   if (type == "Metaspace") return std::make_unique<MetaspacePreTokenizer>(MetaspaceOptions::read(component));
-  component.refuse_type("Sequence, ByteLevel, Split, Digits, Metaspace");
+  component.refuse_type(
+      "Sequence, ByteLevel, Split, Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer, "
+      "CharDelimiterSplit, FixedLength");
 }
 
 }  // namespace lockstep::text

@@ -35,7 +35,8 @@ class PreTokenizer {
   virtual ~PreTokenizer() = default;
   virtual void apply(PieceList& list) const = 0;
 
-  // Sequence, ByteLevel, Split, Digits, Metaspace; Error for another type.
+  // Sequence, ByteLevel, Split, Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer,
+  // CharDelimiterSplit, FixedLength; Error for another type.
   static std::unique_ptr<PreTokenizer> create(const Component& component);
 };
 

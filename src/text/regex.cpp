@@ -37,8 +37,9 @@ void cover(size_t begin, size_t end, size_t& covered, std::vector<Match>& out) {
 
 class PcrePattern final : public Pattern {
  public:
-  PcrePattern(std::string_view pattern, std::string where) : pattern_(pattern), where_(std::move(where)) {
-    const std::string translated = translate_regex(pattern, where_);
+  // pattern: as the file has it, for messages; translated: what PCRE2 compiles.
+  PcrePattern(std::string_view pattern, const std::string& translated, std::string where)
+      : pattern_(pattern), where_(std::move(where)) {
     const PcrePtr<pcre2_compile_context> context(pcre2_compile_context_create(nullptr));
     pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
     int error = 0;
@@ -114,7 +115,26 @@ class LiteralPattern final : public Pattern {
 }  // namespace
 
 std::unique_ptr<Pattern> make_regex(std::string_view pattern, const std::string& where) {
-  return std::make_unique<PcrePattern>(pattern, where);
+  return std::make_unique<PcrePattern>(pattern, translate_regex(pattern, where), where);
+}
+
+CodePointSet code_points_of(std::string_view members, const std::string& where) {
+  const std::string pattern = fmt::format("[{}]+", members);
+  std::string all;  // every code point once, in order
+  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+    if (c < 0xD800 || c >= 0xE000) append_code_point(all, c);
+  }
+  std::vector<Match> matches;
+  PcrePattern(pattern, pattern, where).find(all, matches);
+  CodePointSet out;
+  for (const Match& m : matches) {
+    if (!m.is_match) continue;
+    size_t i = m.begin;
+    const char32_t first = next_code_point(all, i);
+    i = previous_character(all, m.end);
+    out.unite({first, next_code_point(all, i)});
+  }
+  return out;
 }
 
 std::unique_ptr<Pattern> make_literal(std::string literal) { return std::make_unique<LiteralPattern>(std::move(literal)); }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/code_point_set.h"
+
 namespace lockstep::text {
 
 // A stretch [begin, end) of a text, in bytes, and whether the pattern matched it.
@@ -31,6 +33,9 @@ std::unique_ptr<Pattern> make_regex(std::string_view pattern, const std::string&
 
 // A string that is looked for as it stands, from left to right.
 std::unique_ptr<Pattern> make_literal(std::string literal);
+
+// The code points that the PCRE2 class [members] matches. where: for messages.
+CodePointSet code_points_of(std::string_view members, const std::string& where);
 
 // The Oniguruma pattern in PCRE2's syntax (for PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE); exposed for tests.
 std::string translate_regex(std::string_view pattern, const std::string& where);

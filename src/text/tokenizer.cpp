@@ -130,8 +130,12 @@ class JsonTokenizer final : public Tokenizer {
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
   const auto file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
-  const nlohmann::json json = text::read_json_file(file, "give --tokenizer a tokenizer.json or the directory that holds one");
-  return std::make_unique<JsonTokenizer>(Component(json, file.string()));
+  return parse(text::read_file(file, "give --tokenizer a tokenizer.json or the directory that holds one"), file.string());
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::parse(std::string_view content, const std::string& name) {
+  const nlohmann::json json = text::parse_json(content, name);
+  return std::make_unique<JsonTokenizer>(Component(json, name));
 }
 
 }  // namespace lockstep

@@ -29,6 +29,8 @@ class Tokenizer {
  public:
   // path: tokenizer.json or the directory that holds it. Throws Error naming file, component and what is supported.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
+  // content: that of a tokenizer.json; name: what messages call it.
+  static std::unique_ptr<Tokenizer> parse(std::string_view content, const std::string& name);
   virtual ~Tokenizer() = default;
 
   // text: UTF-8; invalid bytes are replaced by U+FFFD as Python's errors="replace" does. Added tokens (special or not) found in

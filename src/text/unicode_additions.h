@@ -11,7 +11,7 @@ namespace lockstep::text {
 struct UnicodeAddition {
   uint32_t first;
   uint32_t last;
-  std::string_view category;  // general category: "Lo", "Nd", ...
+  std::string_view category;  // general category: "Lo", "Nd", ...; in kScriptAdditions the script
 };
 
 // Sorted by code point.
@@ -67,5 +67,82 @@ inline constexpr UnicodeAddition kNewerThanNormalization[] = {
     {0x11D97, 0x11D97, ""}, {0x11F41, 0x11F42, ""}, {0x16FF0, 0x16FF1, ""}, {0x1E030, 0x1E06D, ""}, {0x1E08F, 0x1E08F, ""},
     {0x1E130, 0x1E136, ""}, {0x1E2AE, 0x1E2AE, ""}, {0x1E2EC, 0x1E2EF, ""}, {0x1E4EC, 0x1E4ED, ""}, {0x1E4EF, 0x1E4EF, ""},
     {0x1F16C, 0x1F16C, ""}, {0x1FBF0, 0x1FBF9, ""}};
+
+// Characters of kUnicodeAdditions whose script the libraries at hand know. (A script that is new altogether is refused by name.)
+inline constexpr UnicodeAddition kScriptAdditions[] = {{0x897, 0x897, "arabic"},
+                                                       {0xCF3, 0xCF3, "kannada"},
+                                                       {0xECE, 0xECE, "lao"},
+                                                       {0x1B4E, 0x1B4F, "balinese"},
+                                                       {0x1B7F, 0x1B7F, "balinese"},
+                                                       {0x1C89, 0x1C8A, "cyrillic"},
+                                                       {0x2427, 0x2429, "common"},
+                                                       {0x2FFC, 0x2FFF, "common"},
+                                                       {0x31E4, 0x31E5, "common"},
+                                                       {0x31EF, 0x31EF, "common"},
+                                                       {0xA7CB, 0xA7CD, "latin"},
+                                                       {0xA7DA, 0xA7DC, "latin"},
+                                                       {0x10EC2, 0x10EC4, "arabic"},
+                                                       {0x10EFC, 0x10EFF, "arabic"},
+                                                       {0x1123F, 0x11241, "khojki"},
+                                                       {0x116D0, 0x116E3, "myanmar"},
+                                                       {0x11B00, 0x11B09, "devanagari"},
+                                                       {0x1342F, 0x1342F, "egyptianhieroglyphs"},
+                                                       {0x13439, 0x13455, "egyptianhieroglyphs"},
+                                                       {0x13460, 0x143FA, "egyptianhieroglyphs"},
+                                                       {0x1B132, 0x1B132, "hiragana"},
+                                                       {0x1B155, 0x1B155, "katakana"},
+                                                       {0x1CC00, 0x1CCF9, "common"},
+                                                       {0x1CD00, 0x1CEB3, "common"},
+                                                       {0x1D2C0, 0x1D2D3, "common"},
+                                                       {0x1DF25, 0x1DF2A, "latin"},
+                                                       {0x1E030, 0x1E06D, "cyrillic"},
+                                                       {0x1E08F, 0x1E08F, "cyrillic"},
+                                                       {0x1F6DC, 0x1F6DC, "common"},
+                                                       {0x1F774, 0x1F776, "common"},
+                                                       {0x1F77B, 0x1F77F, "common"},
+                                                       {0x1F7D9, 0x1F7D9, "common"},
+                                                       {0x1F8B2, 0x1F8BB, "common"},
+                                                       {0x1F8C0, 0x1F8C1, "common"},
+                                                       {0x1FA75, 0x1FA77, "common"},
+                                                       {0x1FA87, 0x1FA89, "common"},
+                                                       {0x1FA8F, 0x1FA8F, "common"},
+                                                       {0x1FAAD, 0x1FAAF, "common"},
+                                                       {0x1FABB, 0x1FABF, "common"},
+                                                       {0x1FAC6, 0x1FAC6, "common"},
+                                                       {0x1FACE, 0x1FACF, "common"},
+                                                       {0x1FADA, 0x1FADC, "common"},
+                                                       {0x1FADF, 0x1FADF, "common"},
+                                                       {0x1FAE8, 0x1FAE9, "common"},
+                                                       {0x1FAF7, 0x1FAF8, "common"},
+                                                       {0x1FBCB, 0x1FBEF, "common"},
+                                                       {0x2B739, 0x2B739, "han"},
+                                                       {0x2EBF0, 0x2EE5D, "han"},
+                                                       {0x31350, 0x323AF, "han"}};
+
+// Punctuation that the tables behind the pre-tokenizer Punctuation do not know, and marks that StripAccents leaves alone.
+inline constexpr UnicodeAddition kNewerThanPunctuation[] = {
+    {0x61D, 0x61D, ""},     {0x9FD, 0xA76, ""},     {0xC77, 0xC84, ""},     {0x1B7D, 0x1B7E, ""},
+    {0x2E43, 0x2E5D, ""},   {0x10EAD, 0x10F89, ""}, {0x1144B, 0x1145D, ""}, {0x11660, 0x116B9, ""},
+    {0x1183B, 0x11FFF, ""}, {0x12FF1, 0x12FF2, ""}, {0x16E97, 0x16FE2, ""}, {0x1E95E, 0x1E95F, ""}};
+inline constexpr UnicodeAddition kNewerThanStrippedMarks[] = {
+    {0x7FD, 0x7FD, ""},     {0x898, 0x8D3, ""},     {0x9FE, 0x9FE, ""},     {0xAFA, 0xAFF, ""},     {0xB55, 0xB55, ""},
+    {0xC04, 0xC3C, ""},     {0xD00, 0xD00, ""},     {0xD3B, 0xD3C, ""},     {0xD81, 0xD81, ""},     {0xEBA, 0xEBA, ""},
+    {0x1715, 0x1715, ""},   {0x180F, 0x180F, ""},   {0x1ABF, 0x1ACE, ""},   {0x1CF7, 0x1CF7, ""},   {0x1DF6, 0x1DFA, ""},
+    {0xA82C, 0xA82C, ""},   {0xA8FF, 0xA8FF, ""},   {0x10D24, 0x10F85, ""}, {0x11070, 0x11074, ""}, {0x110C2, 0x110C2, ""},
+    {0x11145, 0x11146, ""}, {0x111C9, 0x111C9, ""}, {0x111CE, 0x111CF, ""}, {0x1133B, 0x1133B, ""}, {0x1145E, 0x1145E, ""},
+    {0x1182C, 0x11A99, ""}, {0x11D31, 0x11EF6, ""}, {0x16F4F, 0x16F4F, ""}, {0x16F7F, 0x16F87, ""}, {0x16FE4, 0x16FF1, ""},
+    {0x1CF00, 0x1CF46, ""}, {0x1E130, 0x1E2EF, ""}};
+
+// Capitals that Unicode 15 to 17 added: distance to the small letter.
+struct CaseAddition {
+  uint32_t first;
+  uint32_t last;
+  int32_t offset;
+};
+inline constexpr CaseAddition kNewerLowercase[] = {{0x1C89, 0x1C89, 1},      {0xA7CB, 0xA7CB, 0x264 - 0xA7CB},
+                                                   {0xA7CC, 0xA7CC, 1},      {0xA7CE, 0xA7CE, 1},
+                                                   {0xA7D2, 0xA7D2, 1},      {0xA7D4, 0xA7D4, 1},
+                                                   {0xA7DA, 0xA7DA, 1},      {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
+                                                   {0x10D50, 0x10D65, 0x20}, {0x16EA0, 0x16EB8, 0x1B}};
 
 }  // namespace lockstep::text

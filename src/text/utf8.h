@@ -20,6 +20,9 @@ constexpr size_t utf8_length(char lead) {
   return b < 0x80 ? 1 : b < 0xE0 ? 2 : b < 0xF0 ? 3 : 4;
 }
 
+// The start of the last character of text[0, end), end > 0. text must be valid UTF-8.
+size_t previous_character(std::string_view text, size_t end);
+
 size_t count_code_points(std::string_view text);
 
 // Turns a stream of bytes into valid UTF-8: each maximal invalid subpart becomes one U+FFFD (the Unicode Standard, 3.9,

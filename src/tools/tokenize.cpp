@@ -30,6 +30,12 @@ std::vector<int32_t> parse_ids(const std::string& line, size_t number) {
   return ids;
 }
 
+std::string parse_text(const std::string& line, size_t number) {
+  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  check(json.is_string(), "line {}: expected a JSON string, got '{}'", number, line.substr(0, 80));
+  return json.get<std::string>();
+}
+
 void append_ids(const std::vector<int32_t>& ids, std::string& out) {
   out += '[';
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -46,9 +52,10 @@ int run_tokenize(const TokenizeOptions& options, std::istream& in, std::ostream&
   std::string line, buffer;
   for (size_t number = 1; std::getline(in, line, '\n'); ++number) {
     if (options.decode) {
-      buffer += tokenizer->decode(parse_ids(line, number), /*skip_special_tokens=*/false);
+      const std::string text = tokenizer->decode(parse_ids(line, number), options.skip_special_tokens);
+      buffer += options.json ? nlohmann::json(text).dump() : text;
     } else {
-      append_ids(tokenizer->encode(line, options.add_special_tokens), buffer);
+      append_ids(tokenizer->encode(options.json ? parse_text(line, number) : line, options.add_special_tokens), buffer);
     }
     buffer += '\n';
     // Someone who types lines by hand wants an answer to each: write before waiting for more.

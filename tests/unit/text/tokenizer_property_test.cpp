@@ -94,10 +94,26 @@ TEST(Regex, TranslatesWhatDiffers) {
   EXPECT_EQ(matches("(?i:'S)", "'s'S'\xC5\xBF"), (Strings{"+'s", "+'S", "+'\xC5\xBF"}));
   EXPECT_EQ(matches("$", "a\nb"), (Strings{"-a", "+", "-\nb", "+"}));
   EXPECT_EQ(matches("x*", "axb"), (Strings{"+", "-a", "+x", "-b", "+"}));
+  EXPECT_EQ(matches("\\w+", "a_1\xC2\xB2-"), (Strings{"+a_1\xC2\xB2", "--"}));  // superscripts are word characters, as in Latin 1
+  EXPECT_EQ(matches("[\\w]+", "a_1\xC2\xB2-"), (Strings{"+a_1", "-\xC2\xB2-"}));
+  EXPECT_EQ(matches("\\ba", "a-aa"), (Strings{"+a", "--", "+a", "-a"}));
+  EXPECT_EQ(matches("\\h+", "xAf0g"), (Strings{"-x", "+Af0", "-g"}));
+  EXPECT_EQ(matches("\\R", "a\r\nb"), (Strings{"-a", "+\r\n", "-b"}));
+  EXPECT_EQ(matches("a{,2}b", "aaab{"), (Strings{"-a", "+aab", "-{"}));
+  EXPECT_EQ(matches("b{", "aaab{"), (Strings{"-aaa", "+b{"}));
+  EXPECT_EQ(matches("[a[bc]]+", "dcba"), (Strings{"-d", "+cba"}));
+  EXPECT_EQ(matches("[^a[bc]]+", "dcba"), (Strings{"+d", "-cba"}));
+  EXPECT_EQ(matches("[a-z&&[^aeiou]]+", "bcade"), (Strings{"+bc", "-a", "+d", "-e"}));
+  EXPECT_EQ(matches("[^a-z&&[^aeiou]]+", "bcade"), (Strings{"-bc", "+a", "-d", "+e"}));
+  EXPECT_EQ(matches("[\\P{L}]+", "x.y"), (Strings{"-x", "+.", "-y"}));
+  EXPECT_EQ(matches("[\\p{L}&&\\p{Han}]+", "x\xE4\xBD\xA0y"), (Strings{"-x", "+\xE4\xBD\xA0", "-y"}));
+  EXPECT_EQ(matches("\\p{Han}+", "x\xF0\xB1\x8D\x90y"), (Strings{"-x", "+\xF0\xB1\x8D\x90", "-y"}));  // extension H
+  EXPECT_EQ(matches("[[:digit:]x]+", "ax1"), (Strings{"-a", "+x1"}));
+  EXPECT_EQ(matches("[a&&b]", "ab"), (Strings{"-ab"}));
   for (const char* pattern :
-       {"\\w",   "\\b",   "\\h",         "[a[b]]",   "[a&&b]",       "\\R",     "\\p{C}",        "(?x)a", "(?m:a)",
-        "a{,3}", "a{2}+", "(a)\\1",      "[\\P{L}]", "(?i:\\p{Lu})", "(?i:ss)", "(?i:\xC3\xA9)", "[]a]",  "a)",
-        "[a",    "\\",    "\\x{110000}", "\\xE9",    "(*UTF)",       "(?",      "\\Qa\\E",       "\\p{}"}) {
+       {"\\G",   "\\X",   "\\K",         "[a[b]", "[[:alpha:]]",  "(?i:[a&&b])", "[z-a[b]]",      "(?x)a", "(?m:a)",
+        "a{2}?", "a{2}+", "(a)\\1",      "[a",    "(?i:\\p{Lu})", "(?i:ss)",     "(?i:\xC3\xA9)", "[]a]",  "a)",
+        "[a",    "\\",    "\\x{110000}", "\\xE9", "(*UTF)",       "(?",          "\\Qa\\E",       "\\p{}"}) {
     expect_mentions(error_of([&] { text::make_regex(pattern, "the place"); }), {"the place", pattern});
   }
 }

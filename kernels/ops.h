@@ -146,6 +146,13 @@ class Ops {
   virtual void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                          const PagedKv& kv) = 0;
 
+  // linear() and silu_mul() in one: out = silu(x · gateᵀ + bias) * (x · upᵀ + bias), w and bias being F gate rows, then F up
+  // rows. x: [M, K] act; out: [M, F] act; gate_up: [M, 2F] act, whose contents are undefined afterwards.
+  virtual void gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) {
+    linear(gate_up, x, w, bias);
+    silu_mul(out, gate_up);
+  }
+
   // out[:, i] = silu(gate_up[:, i]) * gate_up[:, F + i]. gate_up: [T, 2F] act; out: [T, F] act.
   virtual void silu_mul(TensorView out, TensorView gate_up) = 0;
 

@@ -29,8 +29,14 @@ CudaBackend::CudaBackend(int device_index) {
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     launch_.stream = stream_;
     launch_.sm_count = sm_count;
+    launch_.overlap = device.compute_major >= 9;
+#if defined(LOCKSTEP_SM90A)
+    launch_.hopper = device.compute_major == 9;
+#endif
     launch_.scratch_bytes = scratch_bytes_needed(sm_count);
     launch_.scratch = allocate(launch_.scratch_bytes, "kernel scratch");
+    launch_.counters = static_cast<uint32_t*>(allocate(kCounters * sizeof(uint32_t), "kernel counters"));
+    set_zero(launch_.counters, kCounters * sizeof(uint32_t));
     cublas_workspace_ = allocate(kCublasWorkspaceBytes, "cuBLASLt workspace");
     ops_ = std::make_unique<CudaOps>(launch_, cublas_workspace_, kCublasWorkspaceBytes);
   } catch (...) {
@@ -46,6 +52,7 @@ void CudaBackend::release_all() noexcept {
   ops_.reset();
   release(cublas_workspace_);
   release(launch_.scratch);
+  release(launch_.counters);
   if (stream_) cudaStreamDestroy(stream_);
 }
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/cuda/linear_stream.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -138,6 +139,10 @@ void CudaOps::linear(TensorView out, TensorView x, const LinearWeight& w, Tensor
     if (bias_vector.data) launch_add_bias(launch_, out, bias_vector);
     return;
   }
+  if (linear_stream_supports(launch_, x, weight)) {
+    launch_linear_stream(launch_, out, x, weight, bias_vector, /*gated=*/false);
+    return;
+  }
   if (skinny_linear_supports(x, weight)) {
     launch_skinny_linear(launch_, out, x, weight, bias_vector);
     return;
@@ -147,6 +152,23 @@ void CudaOps::linear(TensorView out, TensorView x, const LinearWeight& w, Tensor
     launch_fallback_linear(launch_, out, x, weight, bias_vector);
   } else if (bias_vector.data && !fused) {
     launch_add_bias(launch_, out, bias_vector);
+  }
+}
+
+void CudaOps::gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) {
+  const TensorView& weight = w.data;
+  check_shape("gated_linear: weight", weight, 2 * out.cols, x.cols);
+  check(weight.contiguous(), "gated_linear: weight is {}, expected contiguous", describe(weight));
+  check_shape("gated_linear: out", out, x.rows, out.cols);
+  check_float("gated_linear: x", x);
+  check_dtype("gated_linear: weight", weight, x.dtype);
+  check_dtype("gated_linear: out", out, x.dtype);
+  const AnyVector bias_vector = optional_vector("gated_linear: bias", bias, weight.rows);
+  if (out.empty()) return;
+  if (x.cols > 0 && linear_stream_supports(launch_, x, weight)) {
+    launch_linear_stream(launch_, out, x, weight, bias_vector, /*gated=*/true);
+  } else {
+    Ops::gated_linear(out, gate_up, x, w, bias);
   }
 }
 

@@ -24,6 +24,7 @@ class CudaOps : public Ops {
                        TensorView cos_sin, const BatchView& batch, const PagedKv& kv) override;
   void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                  const PagedKv& kv) override;
+  void gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) override;
   void silu_mul(TensorView out, TensorView gate_up) override;
   void gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
 

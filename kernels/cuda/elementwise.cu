@@ -1,5 +1,6 @@
 // Ops that move or combine elements one by one. Each block works on one row (blockIdx.x) and one run of its columns.
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 
 namespace lockstep::cuda {
 namespace {
@@ -18,12 +19,16 @@ __device__ __forceinline__ int64_t thread_column() {
 }
 
 __global__ void resolve_tokens_kernel(int32_t* token_ids, const int32_t* token_slot, const int32_t* last_token, int32_t n) {
+  start_next();
+  wait_for_previous();
   const int t = blockIdx.x * kThreads + threadIdx.x;
   if (t < n && token_ids[t] < 0) token_ids[t] = last_token[token_slot[t]];
 }
 
 template <typename T, int N>
 __global__ void embedding_kernel(TensorView out, TensorView table, int64_t vocab_begin, const int32_t* token_ids) {
+  start_next();
+  wait_for_previous();
   const int64_t t = blockIdx.x;
   const int64_t c = thread_column<N>();
   if (c >= out.cols) return;
@@ -39,6 +44,8 @@ __global__ void embedding_kernel(TensorView out, TensorView table, int64_t vocab
 
 template <typename T, int N>
 __global__ void silu_mul_kernel(TensorView out, TensorView gate_up) {
+  start_next();
+  wait_for_previous();
   const int64_t t = blockIdx.x;
   const int64_t c = thread_column<N>();
   if (c >= out.cols) return;
@@ -56,6 +63,8 @@ __global__ void silu_mul_kernel(TensorView out, TensorView gate_up) {
 
 template <typename T, int N>
 __global__ void add_bias_kernel(TensorView out, AnyVector bias) {
+  start_next();
+  wait_for_previous();
   const int64_t c = thread_column<N>();
   if (c >= out.cols) return;
   T* p = static_cast<T*>(out.data) + static_cast<int64_t>(blockIdx.x) * out.stride + c;
@@ -70,6 +79,8 @@ __global__ void add_bias_kernel(TensorView out, AnyVector bias) {
 template <typename Unit>
 __global__ void gather_rows_kernel(Unit* out, int64_t out_stride, const Unit* x, int64_t x_stride, int64_t units,
                                    const int32_t* rows) {
+  start_next();
+  wait_for_previous();
   const int64_t c = thread_column<1>();
   if (c >= units) return;
   out[static_cast<int64_t>(blockIdx.x) * out_stride + c] = x[rows[blockIdx.x] * x_stride + c];
@@ -79,15 +90,15 @@ template <typename Unit>
 void gather_as(const Launch& to, const TensorView& out, const TensorView& x, const int32_t* rows) {
   const int64_t per_unit = sizeof(Unit) / size_of(x.dtype);
   const int64_t units = out.cols / per_unit;
-  gather_rows_kernel<<<row_grid(out.rows, units, 1), kThreads, 0, to.stream>>>(
-      static_cast<Unit*>(out.data), out.stride / per_unit, static_cast<const Unit*>(x.data), x.stride / per_unit, units, rows);
+  launch_kernel(to, gather_rows_kernel<Unit>, row_grid(out.rows, units, 1), kThreads, 0, static_cast<Unit*>(out.data),
+                out.stride / per_unit, static_cast<const Unit*>(x.data), x.stride / per_unit, units, rows);
 }
 
 }  // namespace
 
 void launch_resolve_tokens(const Launch& to, const BatchView& batch, const int32_t* last_token) {
   const auto blocks = static_cast<unsigned>(divide_up(batch.num_tokens, kThreads));
-  resolve_tokens_kernel<<<blocks, kThreads, 0, to.stream>>>(batch.token_ids, batch.token_slot, last_token, batch.num_tokens);
+  launch_kernel(to, resolve_tokens_kernel, blocks, kThreads, 0, batch.token_ids, batch.token_slot, last_token, batch.num_tokens);
   check_launch("resolve_tokens");
 }
 
@@ -95,9 +106,9 @@ void launch_embedding(const Launch& to, TensorView out, TensorView table, int64_
   dispatch_float(table.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (rows_aligned(out, 4) && rows_aligned(table, 4)) {
-      embedding_kernel<T, 4><<<row_grid(out.rows, out.cols, 4), kThreads, 0, to.stream>>>(out, table, vocab_begin, token_ids);
+      launch_kernel(to, embedding_kernel<T, 4>, row_grid(out.rows, out.cols, 4), kThreads, 0, out, table, vocab_begin, token_ids);
     } else {
-      embedding_kernel<T, 1><<<row_grid(out.rows, out.cols, 1), kThreads, 0, to.stream>>>(out, table, vocab_begin, token_ids);
+      launch_kernel(to, embedding_kernel<T, 1>, row_grid(out.rows, out.cols, 1), kThreads, 0, out, table, vocab_begin, token_ids);
     }
   });
   check_launch("embedding");
@@ -108,9 +119,9 @@ void launch_silu_mul(const Launch& to, TensorView out, TensorView gate_up) {
     using T = typename decltype(tag)::type;
     constexpr int N = 16 / sizeof(T);
     if (rows_aligned(out, N) && rows_aligned(gate_up, N)) {
-      silu_mul_kernel<T, N><<<row_grid(out.rows, out.cols, N), kThreads, 0, to.stream>>>(out, gate_up);
+      launch_kernel(to, silu_mul_kernel<T, N>, row_grid(out.rows, out.cols, N), kThreads, 0, out, gate_up);
     } else {
-      silu_mul_kernel<T, 1><<<row_grid(out.rows, out.cols, 1), kThreads, 0, to.stream>>>(out, gate_up);
+      launch_kernel(to, silu_mul_kernel<T, 1>, row_grid(out.rows, out.cols, 1), kThreads, 0, out, gate_up);
     }
   });
   check_launch("silu_mul");
@@ -132,9 +143,9 @@ void launch_add_bias(const Launch& to, TensorView out, AnyVector bias) {
   dispatch_float(out.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (rows_aligned(out, 4) && vector_aligned(bias, 4)) {
-      add_bias_kernel<T, 4><<<row_grid(out.rows, out.cols, 4), kThreads, 0, to.stream>>>(out, bias);
+      launch_kernel(to, add_bias_kernel<T, 4>, row_grid(out.rows, out.cols, 4), kThreads, 0, out, bias);
     } else {
-      add_bias_kernel<T, 1><<<row_grid(out.rows, out.cols, 1), kThreads, 0, to.stream>>>(out, bias);
+      launch_kernel(to, add_bias_kernel<T, 1>, row_grid(out.rows, out.cols, 1), kThreads, 0, out, bias);
     }
   });
   check_launch("linear bias");

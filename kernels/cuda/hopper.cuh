@@ -49,13 +49,13 @@ struct RingPlace {
 // How long the L2 should keep what is read: weights pass once, activations are read by every block.
 enum class L2Policy : uint64_t { kEvictFirst = 0x12f0000000000000ull, kEvictLast = 0x14f0000000000000ull };
 
-// A box of a 2-D tensor, its first element at column x and row y; what lies outside the tensor becomes zeros. One thread calls.
-__device__ __forceinline__ void tma_load(void* to, const CUtensorMap& map, uint64_t* barrier, int32_t x, int32_t y,
-                                         L2Policy policy) {
+// A box of a 4-D tensor, its first element at (x, y, z, w); what lies outside the tensor becomes zeros. One thread calls.
+__device__ __forceinline__ void tma_load(void* to, const CUtensorMap& map, uint64_t* barrier, int32_t x, int32_t y, int32_t z,
+                                         int32_t w, L2Policy policy) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, %4}], [%2], "
-      "%5;" ::"r"(shared_address(to)),
-      "l"(&map), "r"(shared_address(barrier)), "r"(x), "r"(y), "l"(static_cast<uint64_t>(policy))
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], "
+      "[%2], %7;" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "r"(w), "l"(static_cast<uint64_t>(policy))
       : "memory");
 }
 __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap& map) {
@@ -71,6 +71,43 @@ __device__ __forceinline__ void bulk_load(void* to, const void* from, uint64_t* 
 
 // Makes shared memory written by ordinary stores visible to the copy engine and to wgmma; each writer calls it, then a barrier.
 __device__ __forceinline__ void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// Clusters: blocks that run together and reach each other's shared memory.
+__device__ __forceinline__ uint32_t cluster_rank() {
+  uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+// All threads of all blocks of the cluster; what they wrote to shared memory before is visible after.
+__device__ __forceinline__ void cluster_barrier() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+// Arrives at the barrier that lies at the same place in block `rank` of the cluster; what this thread wrote before is visible to
+// who waits for it with barrier_wait_cluster().
+__device__ __forceinline__ void barrier_arrive_remote(uint64_t* barrier, uint32_t rank) {
+  asm volatile(
+      "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
+}
+__device__ __forceinline__ void barrier_wait_cluster(uint64_t* barrier, uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred done;\n"
+      "again:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n@!done bra again;\n}" ::"r"(
+          shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+// Address in the shared memory of block `rank` of what lies at `p` in this block's; and a store there.
+__device__ __forceinline__ uint32_t remote_address(const void* p, uint32_t rank) {
+  uint32_t remote;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(shared_address(p)), "r"(rank));
+  return remote;
+}
+__device__ __forceinline__ void store_remote(uint32_t remote, float value) {
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(remote), "f"(value) : "memory");
+}
 
 // A barrier of `threads` threads of the block (whole warps); 0 is __syncthreads().
 __device__ __forceinline__ void named_barrier(int id, int threads) {

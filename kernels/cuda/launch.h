@@ -20,7 +20,9 @@ struct Launch {
   bool overlap = false;     // kernels may start before the one before them has ended (launch_kernel.cuh)
   void* scratch = nullptr;  // written and read within one op; the stream orders its reuse by the next
   size_t scratch_bytes = 0;
+  uint32_t* counters = nullptr;  // [kCounters], zero before and after every op
 };
+inline constexpr size_t kCounters = 4096;
 
 // Scratch that every launcher can live with on a device of `sm_count` multiprocessors.
 size_t scratch_bytes_needed(int sm_count);  // attention_decode.cu

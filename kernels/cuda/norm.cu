@@ -1,5 +1,6 @@
 // RMSNorm and the seam after each AllReduce: residual += sum + bias, then RMSNorm of the residual. One block a row.
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace lockstep::cuda {
@@ -13,6 +14,7 @@ template <typename TO, typename TS, int N, bool kAdd>
 __global__ void __launch_bounds__(1024)
     rms_norm_kernel(TensorView out, TensorView residual, TensorView sum, AnyVector bias, AnyVector weight, float eps) {
   __shared__ float shared[32];
+  start_next();
   const int64_t t = blockIdx.x;
   const int64_t cols = out.cols;
   const int64_t step = static_cast<int64_t>(blockDim.x) * N;
@@ -20,6 +22,13 @@ __global__ void __launch_bounds__(1024)
   float* x = static_cast<float*>(residual.data) + t * residual.stride;
   const TS* addend = static_cast<const TS*>(sum.data) + t * sum.stride;
   TO* y = static_cast<TO*>(out.data) + t * out.stride;
+
+  Vec<float, N> weights[kCached];  // may come from far away; they are here when the kernel before has ended
+#pragma unroll
+  for (int i = 0; i < kCached; ++i) {
+    if (first + i * step < cols) weights[i] = load_any<N>(weight, first + i * step);
+  }
+  wait_for_previous();
 
   float squares = 0.0f;
   const auto first_pass = [&](int64_t c) {
@@ -47,8 +56,7 @@ __global__ void __launch_bounds__(1024)
   squares = block_reduce(squares, 0.0f, shared, Sum());
   const float scale = 1.0f / sqrtf(squares / static_cast<float>(cols) + eps);
 
-  const auto second_pass = [&](int64_t c, const Vec<float, N>& v) {
-    const Vec<float, N> w = load_any<N>(weight, c);
+  const auto second_pass = [&](int64_t c, const Vec<float, N>& v, const Vec<float, N>& w) {
     Vec<TO, N> o;
 #pragma unroll
     for (int j = 0; j < N; ++j) o.v[j] = from_float<TO>(v.v[j] * scale * w.v[j]);
@@ -56,10 +64,10 @@ __global__ void __launch_bounds__(1024)
   };
 #pragma unroll
   for (int i = 0; i < kCached; ++i) {
-    if (first + i * step < cols) second_pass(first + i * step, cached[i]);
+    if (first + i * step < cols) second_pass(first + i * step, cached[i], weights[i]);
   }
   // Each thread reads only what it wrote itself.
-  for (int64_t c = first + kCached * step; c < cols; c += step) second_pass(c, load_vec<N>(x + c));
+  for (int64_t c = first + kCached * step; c < cols; c += step) second_pass(c, load_vec<N>(x + c), load_any<N>(weight, c));
 }
 
 template <typename TO, typename TS, bool kAdd>
@@ -71,9 +79,9 @@ void launch(const Launch& to, const TensorView& out, const TensorView& residual,
   const auto threads = static_cast<unsigned>(items >= 1024 ? 1024 : divide_up(items, 32) * 32);
   const auto rows = static_cast<unsigned>(out.rows);
   if (vectors) {
-    rms_norm_kernel<TO, TS, 4, kAdd><<<rows, threads, 0, to.stream>>>(out, residual, sum, bias, weight, eps);
+    launch_kernel(to, rms_norm_kernel<TO, TS, 4, kAdd>, rows, threads, 0, out, residual, sum, bias, weight, eps);
   } else {
-    rms_norm_kernel<TO, TS, 1, kAdd><<<rows, threads, 0, to.stream>>>(out, residual, sum, bias, weight, eps);
+    launch_kernel(to, rms_norm_kernel<TO, TS, 1, kAdd>, rows, threads, 0, out, residual, sum, bias, weight, eps);
   }
 }
 

@@ -1,5 +1,6 @@
 // The best token of a shard, and the best of the shards' best.
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/random.h"
 
@@ -39,6 +40,8 @@ __device__ __forceinline__ Candidate block_best(Candidate best) {
 // Grid: rows, parts of the shard's vocabulary. out: [rows, parts].
 __global__ void __launch_bounds__(kThreads) candidates_kernel(Candidate* out, TensorView logits, int64_t vocab_begin,
                                                               const float* threshold, const SamplingRow* rows, int64_t part) {
+  start_next();
+  wait_for_previous();
   const SamplingRow row = rows[blockIdx.x];
   const float least = threshold ? threshold[blockIdx.x] : -INFINITY;
   const float* logit = static_cast<const float*>(logits.data) + blockIdx.x * logits.stride;
@@ -60,6 +63,8 @@ __global__ void __launch_bounds__(kThreads) candidates_kernel(Candidate* out, Te
 
 // One block a row. parts: [rows, num_parts].
 __global__ void __launch_bounds__(kThreads) best_part_kernel(Candidate* out, const Candidate* parts, int num_parts) {
+  start_next();
+  wait_for_previous();
   Candidate best;
   for (int i = threadIdx.x; i < num_parts; i += kThreads) {
     best = Better()(best, parts[static_cast<int64_t>(blockIdx.x) * num_parts + i]);
@@ -70,6 +75,8 @@ __global__ void __launch_bounds__(kThreads) best_part_kernel(Candidate* out, con
 
 __global__ void choose_tokens_kernel(int32_t* tokens, int32_t* last_token, const Candidate* candidates, int32_t num_shards,
                                      int32_t num_rows, const SamplingRow* rows) {
+  start_next();
+  wait_for_previous();
   const int s = blockIdx.x * kThreads + threadIdx.x;
   if (s >= num_rows) return;
   Candidate best;
@@ -91,16 +98,16 @@ void launch_sample_candidates(const Launch& to, Candidate* out, TensorView logit
   parts = parts < 1 ? 1 : parts > 1024 ? 1024 : parts;
   const dim3 grid(static_cast<unsigned>(logits.rows), static_cast<unsigned>(parts));
   auto* part_out = parts == 1 ? out : static_cast<Candidate*>(to.scratch);
-  candidates_kernel<<<grid, kThreads, 0, to.stream>>>(part_out, logits, vocab_begin, threshold, rows,
-                                                      divide_up(logits.cols, parts));
-  if (parts > 1) best_part_kernel<<<grid.x, kThreads, 0, to.stream>>>(out, part_out, static_cast<int>(parts));
+  launch_kernel(to, candidates_kernel, grid, kThreads, 0, part_out, logits, vocab_begin, threshold, rows,
+                divide_up(logits.cols, parts));
+  if (parts > 1) launch_kernel(to, best_part_kernel, grid.x, kThreads, 0, out, part_out, static_cast<int>(parts));
   check_launch("sample_candidates");
 }
 
 void launch_choose_tokens(const Launch& to, int32_t* tokens, int32_t* last_token, const Candidate* candidates, int32_t num_shards,
                           int32_t num_rows, const SamplingRow* rows) {
   const auto blocks = static_cast<unsigned>(divide_up(num_rows, kThreads));
-  choose_tokens_kernel<<<blocks, kThreads, 0, to.stream>>>(tokens, last_token, candidates, num_shards, num_rows, rows);
+  launch_kernel(to, choose_tokens_kernel, blocks, kThreads, 0, tokens, last_token, candidates, num_shards, num_rows, rows);
   check_launch("choose_tokens");
 }
 

@@ -1,5 +1,6 @@
 // Token counts, penalties and edits of the logits.
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace lockstep::cuda {
@@ -9,6 +10,8 @@ constexpr int kThreads = 256;
 
 __global__ void count_tokens_kernel(int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids, int64_t n,
                                     bool in_prompt) {
+  start_next();
+  wait_for_previous();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= n) return;
   const int64_t token = ids[i] - vocab_begin;
@@ -23,6 +26,8 @@ __global__ void count_tokens_kernel(int32_t* counts, int64_t vocab_begin, int64_
 // Counts the token that each sequence produced last. One thread a row.
 __global__ void count_last_kernel(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, int32_t* counts,
                                   const int32_t* last_token) {
+  start_next();
+  wait_for_previous();
   const int64_t s = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (s >= logits.rows) return;
   const SamplingRow row = rows[s];
@@ -33,6 +38,8 @@ __global__ void count_last_kernel(TensorView logits, int64_t vocab_begin, const 
 
 // Grid: rows, runs of columns.
 __global__ void penalties_kernel(TensorView logits, const SamplingRow* rows, const int32_t* counts) {
+  start_next();
+  wait_for_previous();
   const SamplingRow& row = rows[blockIdx.x];
   if (row.penalty_row < 0) return;
   const int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x;
@@ -49,6 +56,8 @@ __global__ void penalties_kernel(TensorView logits, const SamplingRow* rows, con
 
 // One warp a row. Edits apply in the order of the list, also several of one token, so that the sum is always the same.
 __global__ void edits_kernel(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const LogitEdit* edits) {
+  start_next();
+  wait_for_previous();
   const int lane = threadIdx.x;
   const SamplingRow& row = rows[blockIdx.x];
   float* logit = static_cast<float*>(logits.data) + blockIdx.x * logits.stride;
@@ -72,7 +81,7 @@ __global__ void edits_kernel(TensorView logits, int64_t vocab_begin, const Sampl
 void launch_count_tokens(const Launch& to, int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids,
                          int64_t n, bool in_prompt) {
   const auto blocks = static_cast<unsigned>(divide_up(n, kThreads));
-  count_tokens_kernel<<<blocks, kThreads, 0, to.stream>>>(counts, vocab_begin, vocab_size, ids, n, in_prompt);
+  launch_kernel(to, count_tokens_kernel, blocks, kThreads, 0, counts, vocab_begin, vocab_size, ids, n, in_prompt);
   check_launch("count_tokens");
 }
 
@@ -81,11 +90,11 @@ void launch_process_logits(const Launch& to, TensorView logits, int64_t vocab_be
   const auto num_rows = static_cast<unsigned>(logits.rows);
   if (counts) {
     const auto blocks = static_cast<unsigned>(divide_up(logits.rows, kThreads));
-    count_last_kernel<<<blocks, kThreads, 0, to.stream>>>(logits, vocab_begin, rows, counts, last_token);
+    launch_kernel(to, count_last_kernel, blocks, kThreads, 0, logits, vocab_begin, rows, counts, last_token);
     const dim3 grid(num_rows, static_cast<unsigned>(divide_up(logits.cols, kThreads)));
-    penalties_kernel<<<grid, kThreads, 0, to.stream>>>(logits, rows, counts);
+    launch_kernel(to, penalties_kernel, grid, kThreads, 0, logits, rows, counts);
   }
-  if (edits) edits_kernel<<<num_rows, 32, 0, to.stream>>>(logits, vocab_begin, rows, edits);
+  if (edits) launch_kernel(to, edits_kernel, num_rows, 32, 0, logits, vocab_begin, rows, edits);
   check_launch("process_logits");
 }
 

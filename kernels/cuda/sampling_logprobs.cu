@@ -1,5 +1,6 @@
 // Log-probabilities for the requests that asked. One block a request.
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/sampling.cuh"
 
@@ -20,6 +21,8 @@ struct MaxKey {
 
 __global__ void __launch_bounds__(kThreads)
     logprobs_kernel(LogprobResult* results, TensorView full, const int32_t* tokens, const LogprobRequest* requests) {
+  start_next();
+  wait_for_previous();
   __shared__ float shared[32];
   __shared__ uint64_t shared_keys[32];
   const LogprobRequest request = requests[blockIdx.x];
@@ -65,7 +68,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void launch_logprobs(const Launch& to, LogprobResult* results, TensorView full, const int32_t* tokens,
                      const LogprobRequest* requests, int32_t n) {
-  logprobs_kernel<<<static_cast<unsigned>(n), kThreads, 0, to.stream>>>(results, full, tokens, requests);
+  launch_kernel(to, logprobs_kernel, static_cast<unsigned>(n), kThreads, 0, results, full, tokens, requests);
   check_launch("logprobs");
 }
 

@@ -5,6 +5,7 @@
 // the value says in which digit v lies. Probabilities are integers, so the sums do not depend on the order of the atomic
 // additions.
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/sampling.cuh"
 
@@ -113,6 +114,8 @@ __device__ uint32_t radix_select(Shared& shared, const float* logit, int vocab, 
 }
 
 __global__ void __launch_bounds__(kThreads) thresholds_kernel(float* threshold, TensorView full, const SamplingRow* rows) {
+  start_next();
+  wait_for_previous();
   __shared__ Shared shared;
   const SamplingRow row = rows[blockIdx.x];
   const float* logit = static_cast<const float*>(full.data) + blockIdx.x * full.stride;
@@ -164,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) thresholds_kernel(float* threshold, 
 }  // namespace
 
 void launch_sample_thresholds(const Launch& to, float* threshold, TensorView full, const SamplingRow* rows) {
-  thresholds_kernel<<<static_cast<unsigned>(full.rows), kThreads, 0, to.stream>>>(threshold, full, rows);
+  launch_kernel(to, thresholds_kernel, static_cast<unsigned>(full.rows), kThreads, 0, threshold, full, rows);
   check_launch("sample_thresholds");
 }
 

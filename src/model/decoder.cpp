@@ -105,8 +105,7 @@ PartialSum Decoder::attention(const Layer& layer, const Activations& a, const Ba
 
 PartialSum Decoder::mlp(const Layer& layer, const Activations& a) {
   Ops& ops = backend_.ops();
-  layer.gate_up.forward(ops, a.gate_up, a.hidden);
-  ops.silu_mul(a.ffn, a.gate_up);
+  layer.gate_up.forward_gated(ops, a.ffn, a.gate_up, a.hidden);
   return layer.down.forward(ops, a.partial, a.ffn);
 }
 

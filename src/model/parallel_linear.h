@@ -16,6 +16,10 @@ class ColumnParallelLinear {
 
   // out = x · wᵀ + bias. x: [T, in]; out: [T, out_local].
   void forward(Ops& ops, TensorView out, TensorView x) const { ops.linear(out, x, weight_, bias_); }
+  // Of gate and up side by side: out = silu(gate) * up. out: [T, out_local / 2]; gate_up: [T, out_local], for the op to use.
+  void forward_gated(Ops& ops, TensorView out, TensorView gate_up, TensorView x) const {
+    ops.gated_linear(out, gate_up, x, weight_, bias_);
+  }
 
  private:
   LinearWeight weight_;

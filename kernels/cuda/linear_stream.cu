@@ -1,0 +1,370 @@
+// linear, and the gated pair of them, for up to 64 rows of 16-bit x on sm_90: as fast as w streams from memory.
+//
+// The tensor cores compute outᵀ = w · xᵀ: w is the 64-wide operand of wgmma and the tokens are its N, so that few tokens waste
+// nothing. A tile is 64 rows of w, for the gated pair 32 gate and the 32 up rows that belong to them. A producer thread has the
+// copy engine fill a deep ring of stages; a warpgroup multiplies. The weights of the first stages are asked for before the kernel
+// before this one has ended. Where there are too few tiles to draw the whole bandwidth, two blocks share a tile's K and exchange
+// their sums through shared memory.
+//
+// The order of summation of a result depends neither on the other rows of x nor on their number.
+#include <algorithm>
+
+#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
+#include "kernels/cuda/linear_stream.h"
+#include "kernels/cuda/tensor_map.h"
+#include "kernels/cuda/wgmma.cuh"
+
+namespace lockstep::cuda {
+namespace {
+
+constexpr int kTileRows = 64;  // of w
+constexpr int kRowBytes = 2 * kSlabColumns;
+constexpr int kConsumers = 128;
+constexpr int kThreads = kConsumers + 32;
+// Shared memory of a block: one a multiprocessor (two, of this kernel and the next, would crowd some multiprocessors and leave
+// others idle), with room for blocks of the small kernels before and after.
+constexpr int kSharedBytes = 204 << 10;
+constexpr int kMaxStages = 16;
+
+struct StreamParams {
+  void* out;
+  int64_t out_stride;
+  bool float_out;
+  bool vectors;  // rows of out are aligned for stores of 8 elements
+  AnyVector bias;
+  int32_t tokens;    // M
+  int32_t features;  // of out
+  int32_t tiles;
+  int32_t stages;                                  // of K, a tile
+  int32_t w_x_step, w_z_step, x_x_step, x_z_step;  // see SlabMap
+};
+
+// kTokens rows of x; kSlabs of 64 elements of K a stage; kCluster blocks share a tile.
+template <int kTokens_, bool kGated_, int kSlabs_, int kCluster_>
+struct Shape {
+  static constexpr int kTokens = kTokens_, kSlabs = kSlabs_, kCluster = kCluster_;
+  static constexpr bool kGated = kGated_;
+  static constexpr int kPieces = kGated ? 2 : 1;         // of w: gate and up
+  static constexpr int kFeatures = kTileRows / kPieces;  // of out, a tile
+  static constexpr int kSlabBytes = kTileRows * kRowBytes;
+  static constexpr int kStageBytes = kSlabs * (kTileRows + kTokens) * kRowBytes;
+  // Independent sums of every result, by K / 16 modulo kChains: a wgmma of few columns has more latency than work.
+  static constexpr int kChains = 4;
+  static constexpr int kCount = kTokens / 2;  // results a thread
+  // The results of a tile, [token][row of w]: the pitch spreads what a warp writes over all banks.
+  static constexpr int kPitch = kTileRows + 4;
+  static constexpr int kResultBytes = kTokens * kPitch * static_cast<int>(sizeof(float));
+  // What the other block sends: half of its results, of two tiles in turn.
+  static constexpr int kExchangeBytes = kCluster == 1 ? 0 : 2 * kCount / 2 * kConsumers * static_cast<int>(sizeof(float));
+  static constexpr int kStages = std::min((kSharedBytes - kResultBytes - kExchangeBytes - 1024) / kStageBytes, kMaxStages);
+};
+
+// The slabs of K of this block: whole stages; what lies past the end of K is zeros.
+template <typename S>
+struct SlabRange {
+  int begin, end;
+  __device__ SlabRange(const StreamParams& p, int rank)
+      : begin(p.stages * rank / S::kCluster * S::kSlabs), end(p.stages * (rank + 1) / S::kCluster * S::kSlabs) {}
+};
+
+// The stages in the order of their loads: tile by tile.
+template <typename S>
+struct Walk {
+  SlabRange<S> range;
+  int tile, step;  // from a block's tile to its next
+  int slab;
+
+  __device__ void advance() {
+    slab += S::kSlabs;
+    if (slab >= range.end) {
+      slab = range.begin;
+      tile += step;
+    }
+  }
+};
+
+template <typename S>
+__device__ void produce(const StreamParams& p, const CUtensorMap& w, const CUtensorMap& x, unsigned char* ring, uint64_t* full,
+                        uint64_t* empty) {
+  const int clusters = static_cast<int>(gridDim.x) / S::kCluster;
+  const int first_tile = static_cast<int>(blockIdx.x) / S::kCluster;
+  const SlabRange<S> range(p, static_cast<int>(blockIdx.x) % S::kCluster);
+  const int total = (p.tiles - first_tile + clusters - 1) / clusters * ((range.end - range.begin) / S::kSlabs);
+  Walk<S> w_walk = {range, first_tile, clusters, range.begin};  // runs ahead of x at first
+  Walk<S> x_walk = w_walk;
+  const auto load_w = [&](int stage) {
+    barrier_arrive_expect(&full[stage], S::kStageBytes);
+    tma_load(ring + stage * S::kStageBytes, w, &full[stage], w_walk.slab * p.w_x_step, w_walk.tile * S::kFeatures, 0,
+             w_walk.slab * p.w_z_step, L2Policy::kEvictFirst);
+    w_walk.advance();
+  };
+  const auto load_x = [&](int stage) {
+    tma_load(ring + stage * S::kStageBytes + S::kSlabs * S::kSlabBytes, x, &full[stage], x_walk.slab * p.x_x_step, 0, 0,
+             x_walk.slab * p.x_z_step, L2Policy::kEvictLast);
+    x_walk.advance();
+  };
+  const int first = min(total, S::kStages);
+  for (int i = 0; i < first; ++i) load_w(i);
+  wait_for_previous();
+  for (int i = 0; i < first; ++i) load_x(i);
+  RingPlace<S::kStages> place;
+  for (int i = first; i < total; ++i) {
+    barrier_wait(&empty[place.stage], place.parity);
+    load_w(place.stage);
+    load_x(place.stage);
+    place.advance();
+  }
+}
+
+// Completes the results r with r / 2 % 2 == rank (rows 8 rank .. + 7 of each 16) and sends the others to the other block. buffer:
+// [2 tiles in turn][result][thread].
+template <typename S>
+__device__ void exchange_sums(float (&acc)[S::kCount], int rank, float* buffer, uint64_t* arrived, int round) {
+  buffer += round % 2 * (S::kCount / 2 * kConsumers) + threadIdx.x;
+  const uint32_t remote = remote_address(buffer, static_cast<uint32_t>(1 - rank));
+#pragma unroll
+  for (int j = 0; j < S::kCount / 2; ++j) {  // results 4 g + c and 4 g + 2 + c, c in 0, 1
+    const int r = j / 2 * 4 + j % 2;
+    store_remote(remote + static_cast<uint32_t>(j * kConsumers * sizeof(float)), rank == 0 ? acc[r + 2] : acc[r]);
+  }
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) barrier_arrive_remote(arrived, static_cast<uint32_t>(1 - rank));
+  barrier_wait_cluster(arrived, static_cast<uint32_t>(round % 2));
+#pragma unroll
+  for (int j = 0; j < S::kCount / 2; ++j) {  // a sum of two does not depend on their order
+    const int r = j / 2 * 4 + j % 2;
+    const float other = buffer[j * kConsumers];
+    if (rank == 0) {
+      acc[r] += other;
+    } else {
+      acc[r + 2] += other;
+    }
+  }
+}
+
+template <typename TO>
+__device__ __forceinline__ void store_8(const StreamParams& p, int token, int feature, const float (&value)[8]) {
+  TO* to = static_cast<TO*>(p.out) + token * p.out_stride + feature;
+  if (p.vectors && feature + 8 <= p.features) {
+    constexpr int kVec = 16 / sizeof(TO);
+#pragma unroll
+    for (int v = 0; v < 8; v += kVec) {
+      Vec<TO, kVec> x;
+#pragma unroll
+      for (int j = 0; j < kVec; ++j) x.v[j] = from_float<TO>(value[v + j]);
+      store_vec(to + v, x);
+    }
+  } else {
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      if (feature + j < p.features) to[j] = from_float<TO>(value[j]);
+    }
+  }
+}
+
+// acc as wgmma leaves it: [8-token group][row + 8 i][token + c]. By way of shared memory, so that a thread stores 8 neighbours.
+template <typename T, typename S>
+__device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount], float* results, int tile, int rank) {
+  const int lane = threadIdx.x % 32;
+  const int row = static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4;
+  named_barrier(1, kConsumers);  // the tile before has been read
+#pragma unroll
+  for (int r = 0; r < S::kCount; ++r) {
+    results[(r / 4 * 8 + lane % 4 * 2 + r % 2) * S::kPitch + row + r / 2 % 2 * 8] = acc[r];
+  }
+  named_barrier(1, kConsumers);
+  constexpr int kRuns = S::kFeatures / 8 / S::kCluster;  // runs of 8 features a token that are this block's
+  const auto bias_at = [&](int feature) { return p.bias.data ? load_any<1>(p.bias, feature).v[0] : 0.0f; };
+  for (int i = static_cast<int>(threadIdx.x); i < p.tokens * kRuns; i += kConsumers) {
+    const int token = i / kRuns;
+    const int first = (i % kRuns * S::kCluster + rank) * 8;
+    const int feature = tile * S::kFeatures + first;
+    if (feature >= p.features) continue;
+    float value[8];
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const int f = min(feature + j, p.features - 1);
+      value[j] = results[token * S::kPitch + first + j] + bias_at(f);
+      if constexpr (S::kGated) {
+        const float up = results[token * S::kPitch + S::kFeatures + first + j] + bias_at(p.features + f);
+        value[j] = value[j] / (1.0f + __expf(-value[j])) * up;
+      }
+    }
+    if (p.float_out) {
+      store_8<float>(p, token, feature, value);
+    } else {
+      store_8<T>(p, token, feature, value);
+    }
+  }
+}
+
+template <typename T, typename S>
+__device__ void consume(const StreamParams& p, unsigned char* ring, uint64_t* full, uint64_t* empty, uint64_t* arrived) {
+  float* results = reinterpret_cast<float*>(ring + S::kStages * S::kStageBytes);
+  float* exchange = results + S::kTokens * S::kPitch;
+  const int clusters = static_cast<int>(gridDim.x) / S::kCluster;
+  const int rank = static_cast<int>(blockIdx.x) % S::kCluster;
+  const SlabRange<S> range(p, rank);
+  const auto release = [&](int stage) {
+    if (threadIdx.x % 32 == 0) barrier_arrive(&empty[stage]);
+  };
+  RingPlace<S::kStages> place;
+  int round = 0;
+  for (int tile = static_cast<int>(blockIdx.x) / S::kCluster; tile < p.tiles; tile += clusters, ++round) {
+    float acc[S::kChains][S::kCount] = {};
+    const auto hold = [&] {
+#pragma unroll
+      for (int i = 0; i < S::kChains; ++i) wgmma_hold(acc[i]);
+    };
+    int last_stage = -1;
+    for (int slab = range.begin; slab < range.end; slab += S::kSlabs) {
+      barrier_wait(&full[place.stage], place.parity);
+      const uint32_t w_address = shared_address(ring + place.stage * S::kStageBytes);
+      const uint32_t x_address = w_address + S::kSlabs * S::kSlabBytes;
+      hold();
+      wgmma_fence();
+#pragma unroll
+      for (int s = 0; s < S::kSlabs; ++s) {
+        const uint64_t w = smem_descriptor(w_address + s * S::kSlabBytes);
+        const uint64_t x = smem_descriptor(x_address + s * S::kTokens * kRowBytes);
+#pragma unroll
+        for (int k = 0; k < kSlabColumns / 16; ++k) {  // 16 elements are 32 bytes, 2 of the descriptor's units
+          Wgmma<T, S::kTokens>::run(acc[(s * 4 + k) % S::kChains], w + k * 2, x + k * 2, 1);
+        }
+      }
+      wgmma_commit();
+      hold();
+      wgmma_wait<1>();
+      if (last_stage >= 0) release(last_stage);
+      last_stage = place.stage;
+      place.advance();
+    }
+    wgmma_wait<0>();
+    hold();
+    if (last_stage >= 0) release(last_stage);
+#pragma unroll
+    for (int chain = 1; chain < S::kChains; ++chain) {
+#pragma unroll
+      for (int r = 0; r < S::kCount; ++r) acc[0][r] += acc[chain][r];
+    }
+    if constexpr (S::kCluster > 1) exchange_sums<S>(acc[0], rank, exchange, arrived, round);
+    store_tile<T, S>(p, acc[0], results, tile, rank);
+  }
+}
+
+template <typename T, typename S>
+__global__ void __launch_bounds__(kThreads, 1)
+    linear_stream_kernel(const __grid_constant__ CUtensorMap w, const __grid_constant__ CUtensorMap x,
+                         const __grid_constant__ StreamParams p) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  extern __shared__ unsigned char stream_shared[];
+  __shared__ uint64_t full[S::kStages], empty[S::kStages], arrived;
+  unsigned char* ring = stream_shared + (1024 - shared_address(stream_shared) % 1024) % 1024;
+  start_next();
+  if (threadIdx.x == kConsumers) {
+    tma_prefetch_map(w);
+    tma_prefetch_map(x);
+    for (int i = 0; i < S::kStages; ++i) {
+      barrier_init(&full[i], 1);
+      barrier_init(&empty[i], kConsumers / 32);
+    }
+    barrier_init(&arrived, kConsumers / 32);
+    barrier_init_fence();
+  }
+  if constexpr (S::kCluster > 1) {
+    cluster_barrier();  // before the other block sends here
+  } else {
+    __syncthreads();
+  }
+  if (threadIdx.x == kConsumers) {
+    produce<S>(p, w, x, ring, full, empty);
+  } else if (threadIdx.x < kConsumers) {
+    wait_for_previous();
+    consume<T, S>(p, ring, full, empty, &arrived);
+  }
+#endif
+}
+
+template <typename T, typename S>
+void launch(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
+  const auto kernel = linear_stream_kernel<T, S>;
+  static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  check_cuda(raised, "linear: shared memory");
+  static const cudaError_t carved =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+  check_cuda(carved, "linear: shared memory");
+
+  const SlabMap w_map = make_slab_map(w, S::kPieces, S::kFeatures, S::kSlabs);
+  const SlabMap x_map = make_slab_map(x, 1, S::kTokens, S::kSlabs);
+  StreamParams p = {};
+  p.out = out.data;
+  p.out_stride = out.stride;
+  p.float_out = out.dtype == DType::kFloat32;
+  p.vectors = aligned_to(out.data, 16) && (out.rows <= 1 || out.stride % 8 == 0);
+  p.bias = bias;
+  p.tokens = static_cast<int32_t>(x.rows);
+  p.features = static_cast<int32_t>(out.cols);
+  p.tiles = static_cast<int32_t>(divide_up(out.cols, S::kFeatures));
+  p.stages = static_cast<int32_t>(divide_up(x.cols, S::kSlabs * kSlabColumns));
+  p.w_x_step = w_map.x_step;
+  p.w_z_step = w_map.z_step;
+  p.x_x_step = x_map.x_step;
+  p.x_z_step = x_map.z_step;
+  const auto grid = static_cast<unsigned>(std::min(p.tiles, to.sm_count / S::kCluster) * S::kCluster);
+  launch_clusters(to, ClusterSize{S::kCluster}, kernel, grid, kThreads, kSharedBytes, w_map.map, x_map.map, p);
+}
+
+template <typename T, int kTokens, bool kGated>
+void launch_for_shape(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
+  constexpr int kSlabs = kTokens <= 32 ? 2 : 1;
+  const int64_t tiles = divide_up(out.cols, Shape<kTokens, kGated, 1, 1>::kFeatures);
+  if (x.cols % kSlabColumns != 0) {
+    launch<T, Shape<kTokens, kGated, 1, 1>>(to, out, x, w, bias);
+  } else if (2 * tiles <= to.sm_count) {
+    launch<T, Shape<kTokens, kGated, kSlabs, 2>>(to, out, x, w, bias);
+  } else {
+    launch<T, Shape<kTokens, kGated, kSlabs, 1>>(to, out, x, w, bias);
+  }
+}
+
+template <typename T, bool kGated>
+void launch_for_tokens(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
+  if (x.rows <= 8) {
+    launch_for_shape<T, 8, kGated>(to, out, x, w, bias);
+  } else if (x.rows <= 16) {
+    launch_for_shape<T, 16, kGated>(to, out, x, w, bias);
+  } else if (x.rows <= 32) {
+    launch_for_shape<T, 32, kGated>(to, out, x, w, bias);
+  } else {
+    launch_for_shape<T, 64, kGated>(to, out, x, w, bias);
+  }
+}
+
+template <typename T>
+void launch_for_type(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias,
+                     bool gated) {
+  if (gated) {
+    launch_for_tokens<T, true>(to, out, x, w, bias);
+  } else {
+    launch_for_tokens<T, false>(to, out, x, w, bias);
+  }
+}
+
+}  // namespace
+
+bool linear_stream_supports(const Launch& to, TensorView x, TensorView w) {
+  return to.hopper && size_of(x.dtype) == 2 && x.rows <= kMaxStreamTokens && w.rows < (1 << 30) && w.cols % 8 == 0 &&
+         w.cols < (1 << 30) && aligned_to(w.data, 16) && aligned_to(x.data, 16) && (x.rows <= 1 || x.stride % 8 == 0);
+}
+
+void launch_linear_stream(const Launch& to, TensorView out, TensorView x, TensorView w, AnyVector bias, bool gated) {
+  if (x.dtype == DType::kBFloat16) {
+    launch_for_type<bf16>(to, out, x, w, bias, gated);
+  } else {
+    launch_for_type<f16>(to, out, x, w, bias, gated);
+  }
+  check_launch("linear");
+}
+
+}  // namespace lockstep::cuda

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -78,8 +77,7 @@ void check_agreement(const World& world, const Parsed& parsed, const std::string
 }
 
 // With the other ranks: everything that runs a model, and whatever a launcher started several times.
-int run_in_world(World& world, const Parsed& parsed, const std::string& arguments,
-                 std::chrono::steady_clock::time_point started) {
+int run_in_world(World& world, const Parsed& parsed, const std::string& arguments) {
   check_agreement(world, parsed, arguments);
   if (const auto* request = std::get_if<ExitRequest>(&parsed)) {
     return world.is_root() ? print_and_exit(*request) : request->code;
@@ -99,12 +97,11 @@ int run_in_world(World& world, const Parsed& parsed, const std::string& argument
     case Command::kBenchThroughput: return run_bench_throughput(world, command_line);
     case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
-    default: return run_generate(world, command_line, started);
+    default: return run_generate(world, command_line);
   }
 }
 
 int run(int argc, char** argv) {
-  const auto started = std::chrono::steady_clock::now();
   const Env env = Env::read();
   const std::string arguments = join_arguments(argc, argv);
   // Asking for the version looks at the GPU driver, which takes a while; nothing else needs it.
@@ -120,7 +117,7 @@ int run(int argc, char** argv) {
   World world(argc, argv);
   try {
     set_up_logging(env.log_level, world.rank(), world.size(), world.host());
-    return run_in_world(world, parsed, arguments, started);
+    return run_in_world(world, parsed, arguments);
   } catch (const PhaseFailed&) {
     return 1;  // printed once by the rank it concerns; MPI ends in order
   } catch (const Error& error) {

@@ -7,9 +7,12 @@
 #include "app/output_writer.h"
 #include "app/prompts.h"
 #include "base/log.h"
+#include "base/process.h"
+#include "base/trace.h"
 #include "comm/stop_signal.h"
 #include "engine/bring_up.h"
 #include "engine/engine.h"
+#include "engine/profile.h"
 
 namespace lockstep {
 namespace {
@@ -20,9 +23,9 @@ double seconds_between(Clock::time_point from, Clock::time_point to) { return st
 
 // The line of figures at the end.
 struct Figures {
-  Clock::time_point started;
   Clock::time_point submitted;
   std::optional<Clock::time_point> first_token;
+  double first_token_after_start = 0.0;  // seconds since the process was started
   int64_t prompt_tokens = 0;
   int64_t output_tokens = 0;
   // Steps that only decoded: their time, count and tokens are what the floor speaks of.
@@ -42,29 +45,32 @@ struct Figures {
           static_cast<double>(floor.bytes_per_step) / 1e6, floor.bandwidth / 1e9);
     }
     spdlog::info("first token {:.3f} s after start, {:.3f} s after the prompt; {} prompt and {} output tokens; {}",
-                 seconds_between(started, *first_token), seconds_between(submitted, *first_token), prompt_tokens, output_tokens,
-                 decode);
+                 first_token_after_start, seconds_between(submitted, *first_token), prompt_tokens, output_tokens, decode);
   }
 };
 
 int run_root(const World& world, ModelRunner& runner, const EngineOptions& engine_options, const GenerateOptions& options,
-             const Tokenizer* tokenizer, const std::vector<std::vector<int32_t>>& prompts, Clock::time_point started) {
+             const Tokenizer* tokenizer, const std::vector<std::vector<int32_t>>& prompts, Profile& profile) {
   const StopSignal stop;
   Engine engine(world, runner, engine_options, tokenizer);
   OutputWriter writer(stdout, options.output_format, tokenizer != nullptr, prompts);
   Figures figures;
-  figures.started = started;
   figures.submitted = Clock::now();
   for (const std::vector<int32_t>& prompt : prompts) {
     engine.add(prompt, options.sampling);
     figures.prompt_tokens += static_cast<int64_t>(prompt.size());
   }
+  profile.start();
   while (engine.has_work() && !stop.requested()) {
     const auto before = Clock::now();
-    const std::vector<SequenceOutput> outputs = engine.step();
+    const std::vector<SequenceOutput> outputs = [&] {
+      const TraceSpan span("step");
+      return engine.step();
+    }();
     const auto after = Clock::now();
     if (!outputs.empty() && !figures.first_token) {
       figures.first_token = after;
+      figures.first_token_after_start = seconds_since_process_start();
     } else if (engine.last_step_tokens() == static_cast<int64_t>(outputs.size())) {
       figures.decode_seconds += seconds_between(before, after);
       figures.decode_steps += 1;
@@ -72,7 +78,9 @@ int run_root(const World& world, ModelRunner& runner, const EngineOptions& engin
     }
     figures.output_tokens += static_cast<int64_t>(outputs.size());
     for (const SequenceOutput& output : outputs) writer.add(output);
+    profile.end_step();
   }
+  profile.finish();
   writer.finish();
   if (!stop.requested()) figures.print(engine.measure_floor());
   engine.shutdown();
@@ -82,7 +90,7 @@ int run_root(const World& world, ModelRunner& runner, const EngineOptions& engin
 
 }  // namespace
 
-int run_generate(const World& world, const CommandLine& command_line, Clock::time_point started) {
+int run_generate(const World& world, const CommandLine& command_line) {
   EngineOptions engine;
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -100,8 +108,9 @@ int run_generate(const World& world, const CommandLine& command_line, Clock::tim
     const int64_t context = engine.max_model_len > 0 ? engine.max_model_len : config.max_position_embeddings;
     workload = measure_workload(prompts, command_line.generate.sampling.max_tokens, context);
   });
+  Profile profile(world.is_root() ? command_line.generate.profile : ProfileOptions());
   const std::unique_ptr<ModelRunner> runner = bring_up(world, engine, config, workload);
-  if (world.is_root()) return run_root(world, *runner, engine, command_line.generate, tokenizer.get(), prompts, started);
+  if (world.is_root()) return run_root(world, *runner, engine, command_line.generate, tokenizer.get(), prompts, profile);
   const StopSignal stop;  // rank 0 decides when to stop
   serve_rank(world, *runner, engine);
   return stop.exit_code();

@@ -47,10 +47,7 @@ void add_results(CliFlags& flags, BenchOptions& b) {
 
 // What benchmarks have in common that go through the engine.
 void add_running(CliFlags& flags, BenchOptions& b) {
-  flags.value("--profile", "FILE", "Write a trace of some steps here (Chrome's format: open it in Perfetto)",
-              into_text(b.profile, "a file"));
-  flags.value("--profile-steps", "N", fmt::format("Steps in the trace (default: {})", b.profile_steps),
-              into_integer(b.profile_steps, 1, 10000));
+  add_profile_flags(flags, b.profile);
   flags.value("--temperature", "T", "0 takes the likeliest token (default: 0)",
               into_number(b.sampling.temperature, {.min = 0, .max = 100}));
   flags.value("--top-k", "K", "Sample from the K likeliest tokens; 0: off (default: 0)",
@@ -64,6 +61,13 @@ constexpr const char* kFloorNote =
     "rank: weights and KV; neither activations nor the AllReduces are in it. The bandwidth is measured on the weights.\n";
 
 }  // namespace
+
+void add_profile_flags(CliFlags& flags, ProfileOptions& profile) {
+  flags.value("--profile", "FILE", "Write a trace of some steps of rank 0 here (Chrome's format: open it in Perfetto)",
+              into_text(profile.file, "a file"));
+  flags.value("--profile-steps", "N", fmt::format("Steps in the trace (default: {})", profile.steps),
+              into_integer(profile.steps, 1, 10000));
+}
 
 void add_bench_latency(CliFlags& flags, CommandLine& result) {
   BenchLatencyOptions& b = result.bench_latency;

@@ -98,6 +98,7 @@ void add_generate(CliFlags& flags, CommandLine& result) {
     g.output_format = parse_choice<OutputFormat>(text, {{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}});
   });
   add_sampling_flags(flags, g.sampling);
+  add_profile_flags(flags, g.profile);
   add_engine_flags(flags, result, false);
   flags.app()->footer(
       "Examples:\n"

@@ -40,6 +40,7 @@ class CliFlags {
 // Each adds its subcommand's flags; they write into `result`, which must outlive the flags.
 void add_engine_flags(CliFlags& flags, CommandLine& result, bool bench_comm);
 void add_sampling_flags(CliFlags& flags, SamplingParams& sampling);
+void add_profile_flags(CliFlags& flags, ProfileOptions& profile);
 void add_generate(CliFlags& flags, CommandLine& result);
 void add_bench_latency(CliFlags& flags, CommandLine& result);
 void add_bench_prefill(CliFlags& flags, CommandLine& result);

@@ -28,22 +28,28 @@ enum class OutputFormat { kText, kJson };
 // One prompt: text, or token ids (never empty).
 using PromptInput = std::variant<std::string, std::vector<int32_t>>;
 
+// A trace of some steps.
+struct ProfileOptions {
+  std::filesystem::path file;  // empty: none
+  int32_t steps = 8;           // steps in it
+};
+
 struct GenerateOptions {
   std::vector<PromptInput> prompts;    // -p and --prompt-token-ids, in the order typed
   std::filesystem::path prompts_file;  // one more prompt a line; empty: none. At least one prompt or this file is given.
   bool chat = false;                   // put each text prompt through the chat template
   OutputFormat output_format = OutputFormat::kText;
   SamplingParams sampling;
+  ProfileOptions profile;  // of the first steps
 };
 
 // What every benchmark that runs a model takes.
 struct BenchOptions {
-  int32_t repeats = 3;            // measurements of each figure
-  double flops_rate = 0.0;        // FLOP/s a rank for the floor; 0: measured
-  std::filesystem::path json;     // results also go here; empty: nowhere
-  std::filesystem::path profile;  // a trace of some steps goes here; empty: nowhere
-  int32_t profile_steps = 8;      // steps in it
-  SamplingParams sampling;        // temperature, top_k and top_p
+  int32_t repeats = 3;         // measurements of each figure
+  double flops_rate = 0.0;     // FLOP/s a rank for the floor; 0: measured
+  std::filesystem::path json;  // results also go here; empty: nowhere
+  ProfileOptions profile;
+  SamplingParams sampling;  // temperature, top_k and top_p
 };
 
 struct BenchLatencyOptions : BenchOptions {

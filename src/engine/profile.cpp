@@ -35,18 +35,24 @@ Json event(const std::string& name, int process, int64_t row, int64_t begin_ns, 
 
 }  // namespace
 
-Profile::Profile(std::filesystem::path file) : file_(std::move(file)) {
+Profile::Profile(ProfileOptions options) : options_(std::move(options)) {
   if (is_wanted()) device_ = make_device_tracer(no_device_because_);
 }
 
 void Profile::start() {
-  if (!is_wanted()) return;
+  if (!is_wanted() || recording_ || steps_ > 0) return;
+  recording_ = true;
   if (device_ != nullptr) device_->start();
   Trace::start();
 }
 
-void Profile::stop_and_write() {
-  if (!is_wanted()) return;
+void Profile::end_step() {
+  if (recording_ && ++steps_ == options_.steps) finish();
+}
+
+void Profile::finish() {
+  if (!recording_) return;
+  recording_ = false;
   const std::vector<Trace::Span> host = Trace::stop();
   const std::vector<DeviceSpan> device = device_ != nullptr ? device_->stop() : std::vector<DeviceSpan>{};
   int64_t origin = INT64_MAX;
@@ -70,11 +76,11 @@ void Profile::stop_and_write() {
     }
     events.push_back(event(span.name, kDevice, span.stream, span.begin_ns, span.end_ns, origin));
   }
-  std::ofstream out(file_);
+  std::ofstream out(options_.file);
   out << Json{{"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}}.dump(1) << '\n';
   out.close();
-  check(out.good(), "--profile {}: the file cannot be written", file_.string());
-  spdlog::info("{}: {} spans of the host, {} of the device{}", file_.string(), host.size(), device.size(),
+  check(out.good(), "--profile {}: the file cannot be written", options_.file.string());
+  spdlog::info("{}: {} spans of the host, {} of the device{}", options_.file.string(), host.size(), device.size(),
                device_ == nullptr ? fmt::format(" ({})", no_device_because_) : "");
 }
 

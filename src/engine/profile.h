@@ -2,29 +2,35 @@
 // is at hand, for the device's streams.
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <memory>
 #include <string>
 
+#include "config/command_line.h"
 #include "kernels/device_trace.h"
 
 namespace lockstep {
 
 class Profile {
  public:
-  // Before the model is brought up, so that the kernels of CUDA graphs will be seen. file: empty for none, and nothing here does
-  // anything.
-  explicit Profile(std::filesystem::path file);
+  // Before the model is brought up, so that the kernels of CUDA graphs will be seen. Without a file, nothing here does anything.
+  explicit Profile(ProfileOptions options);
 
-  bool is_wanted() const { return !file_.empty(); }
+  bool is_wanted() const { return !options_.file.empty(); }
+  // Records from now on, unless a recording is done already.
   void start();
-  // Ends what start() began, writes the file and logs what is in it. Waits for the device. Throws Error if it cannot write.
-  void stop_and_write();
+  // A step has ended; the last one that was asked for ends the recording.
+  void end_step();
+  // Ends the recording, if one is under way: waits for the device, writes the file and logs what is in it. Throws Error if it
+  // cannot be written.
+  void finish();
 
  private:
-  std::filesystem::path file_;
+  ProfileOptions options_;
   std::string no_device_because_;
   std::unique_ptr<DeviceTracer> device_;  // null where there is none
+  bool recording_ = false;
+  int32_t steps_ = 0;  // recorded
 };
 
 }  // namespace lockstep

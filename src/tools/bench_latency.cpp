@@ -52,16 +52,11 @@ class LatencyBench {
   void trace(const Point& point, Profile& profile) {
     if (!fits(point)) return;
     add(point);
-    int32_t traced = -1;
     decode(point, [&](int32_t fewest, BenchClock::time_point) {
-      if (traced < 0 && fewest >= std::min(options_.skip, options_.output_len / 2)) {
-        profile.start();
-        traced = 0;
-      } else if (traced >= 0 && ++traced == run_.options().profile_steps) {
-        profile.stop_and_write();
-      }
+      profile.end_step();
+      if (fewest >= std::min(options_.skip, options_.output_len / 2)) profile.start();
     });
-    if (traced < run_.options().profile_steps) profile.stop_and_write();
+    profile.finish();
   }
 
  private:

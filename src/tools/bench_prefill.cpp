@@ -107,7 +107,7 @@ int run_bench_prefill(const World& world, const CommandLine& command_line) {
   bench.trace = [&](BenchRun& run, Profile& profile) {
     profile.start();
     run_prompts(run, shapes.back());
-    profile.stop_and_write();
+    profile.finish();
   };
   return run_bench(world, command_line, command_line.bench_prefill, bench);
 }

@@ -88,7 +88,7 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
     check(workload.longest <= context, "the benchmark needs a context of {} tokens; the model has {} (--max-model-len)",
           workload.longest, context);
   });
-  Profile profile(world.is_root() ? options.profile : std::filesystem::path());
+  Profile profile(world.is_root() ? options.profile : ProfileOptions());
   const std::unique_ptr<ModelRunner> runner = bring_up(world, engine_options, config, workload);
   const auto before = BenchClock::now();
   const std::vector<DeviceRates> rates = measure_rates(world, *runner, options.flops_rate);

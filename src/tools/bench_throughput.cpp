@@ -81,35 +81,29 @@ class ThroughputBench {
     run_.run_all();
   }
 
-  // profile: null, or where to trace some steps in the middle.
-  Figures measure(Profile* profile) {
+  // profile: records some steps in the middle, unless it has a recording already.
+  Figures measure(Profile& profile) {
     Figures f;
     ProgressBar bar("requests", true);
     const int64_t first_step = run_.num_steps();
     const int64_t first_preemption = run_.engine().num_preemptions();
-    int32_t traced = -1;
     const auto start = BenchClock::now();
     for (const BenchRequest& request : requests_) {
       run_.add(request.prompt, request.output_len);
       f.prompt_tokens += static_cast<int64_t>(request.prompt.size());
     }
     while (run_.engine().has_work()) {
-      if (profile != nullptr && traced < 0 && f.output_tokens * 2 >= outputs_expected_) {
-        profile->start();
-        traced = 0;
-      }
+      if (f.output_tokens * 2 >= outputs_expected_) profile.start();
       for (const SequenceOutput& output : run_.step()) {
         f.output_tokens += 1;
         f.requests += output.finish != FinishReason::kNone ? 1 : 0;
       }
       f.step_tokens += run_.engine().last_step_tokens();
-      if (traced >= 0 && traced < run_.options().profile_steps && ++traced == run_.options().profile_steps) {
-        profile->stop_and_write();
-      }
+      profile.end_step();
       if (bar.enabled()) show(bar, f, seconds_between(start, BenchClock::now()));
     }
     f.seconds = seconds_between(start, BenchClock::now());
-    if (traced >= 0 && traced < run_.options().profile_steps) profile->stop_and_write();
+    profile.finish();
     f.steps = run_.num_steps() - first_step;
     f.preemptions = run_.engine().num_preemptions() - first_preemption;
     check(f.output_tokens == outputs_expected_ && f.requests == static_cast<int64_t>(requests_.size()),
@@ -200,15 +194,16 @@ int run_bench_throughput(const World& world, const CommandLine& command_line) {
     throughput.warm_up(options.warmup_requests);
     std::vector<Figures> repeats;
     std::vector<double> seconds;
+    Profile none({});
     for (int32_t i = 0; i < run.options().repeats; ++i) {
-      repeats.push_back(throughput.measure(nullptr));
+      repeats.push_back(throughput.measure(none));
       seconds.push_back(repeats.back().seconds);
     }
     const Figures figures = middle(repeats);
     print(figures);
     return to_json(figures, seconds);
   };
-  bench.trace = [&](BenchRun& run, Profile& profile) { ThroughputBench(run, requests).measure(&profile); };
+  bench.trace = [&](BenchRun& run, Profile& profile) { ThroughputBench(run, requests).measure(profile); };
   return run_bench(world, command_line, command_line.bench_throughput, bench);
 }
 

@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import tempfile
+import xml.etree.ElementTree
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
@@ -278,6 +279,15 @@ def read_trace(file):
     return rows
 
 
+def draw_trace(trace, picture):
+    script = Path(__file__).resolve().parents[2] / "scripts" / "plot_trace.py"
+    process = launch.start([sys.executable, script, trace, picture])
+    _, err = launch.finish(process, TIMEOUT)
+    expect(process.returncode == 0, "plot_trace.py:", err)
+    titles = [title.text for title in xml.etree.ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}title")]
+    expect(any(title.startswith("step: ") for title in titles), "no step in the picture", titles[:5])
+
+
 def case_profile(runner):
     few = ["--profile-steps", 3, "--profile", runner.directory / "trace.json"]
     for which, arguments, steps in (("latency", ["--batch-sizes", "2", "--context", 8, "--output-len", 24, "--repeats", 1], 3),
@@ -293,7 +303,21 @@ def case_profile(runner):
             expect(len(inside) >= 5, which, "the device's clock is not the host's")
         else:
             expect(not rows["device"], rows["device"].keys())
+        draw_trace(runner.directory / "trace.json", runner.directory / "trace.svg")
         (runner.directory / "trace.json").unlink()
+
+
+def case_generate(runner):
+    trace = runner.directory / "trace.json"
+    command = [runner.args.lockstep, "generate", "--model", runner.model, "--load-format", "dummy", "--prompt-token-ids", "1,2,3",
+               "--max-tokens", 9, "--ignore-eos", "--profile", trace, "--profile-steps", 4, "--device", runner.args.device]
+    process = launch.start([str(word) for word in command])
+    _, err = launch.finish(process, TIMEOUT)
+    expect(process.returncode == 0, err)
+    steps = read_trace(trace)["host"]["step"]
+    expect(len(steps) == 4 and steps == sorted(steps), steps)
+    seconds = float(err.split("first token ")[1].split()[0])
+    expect(0.01 <= seconds < TIMEOUT, err)
 
 
 def case_refusals(runner):
@@ -304,6 +328,7 @@ def case_refusals(runner):
     runner.refuse(["context of 8001"], "prefill", *model)
     runner.refuse(["ask for 300 tokens", "256"], "kernels", *model, "--tokens", 300, "--context", 8)
     runner.refuse(["--json", "cannot be written"], "prefill", *model, "--shapes", "1x4", "--repeats", 1, "--json", "/nowhere/x.json")
+    runner.refuse(["--profile", "cannot be written"], "prefill", *model, "--shapes", "1x4", "--profile", "/nowhere/x.json")
     runner.refuse(["no/such.jsonl", "cannot be opened"], "throughput", *model, "--dataset", "no/such.jsonl")
     file = runner.directory / "bad.jsonl"
     good = json.dumps({"prompt_token_ids": [1]}) + "\n"

@@ -290,8 +290,8 @@ TEST(CommandLineTest, Benchmarks) {
   EXPECT_EQ(latency.bench_latency.repeats, 2);
   EXPECT_EQ(latency.bench_latency.json, "out.json");
   EXPECT_EQ(latency.bench_latency.flops_rate, 690e12);
-  EXPECT_EQ(latency.bench_latency.profile, "t.json");
-  EXPECT_EQ(latency.bench_latency.profile_steps, 5);
+  EXPECT_EQ(latency.bench_latency.profile.file, "t.json");
+  EXPECT_EQ(latency.bench_latency.profile.steps, 5);
   EXPECT_EQ(latency.bench_latency.sampling.temperature, 0.5f);
   EXPECT_EQ(latency.engine.load_format, LoadFormat::kDummy);
   expect_refused({"bench", "latency", "--model", "m", "--batch-sizes", "1,0"}, {"--batch-sizes", "'1,0'", "integers from 1"});

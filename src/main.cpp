@@ -21,6 +21,7 @@
 #include "tools/bench_latency.h"
 #include "tools/bench_prefill.h"
 #include "tools/bench_throughput.h"
+#include "tools/bench_tokenize.h"
 #include "tools/config_tool.h"
 #include "tools/inspect.h"
 #include "tools/tokenize.h"
@@ -41,13 +42,15 @@ int run_tool(const CommandLine& command_line) {
       const EngineOptions engine = resolve_engine_options(command_line);
       return run_config(engine.model, engine, std::cout);
     }
+    case Command::kBenchTokenize: return run_bench_tokenize(command_line.bench_tokenize, std::cout);
     case Command::kTokenize: return run_tokenize(command_line.tokenize, std::cin, std::cout);
     default: fail("not a tool");
   }
 }
 
 bool is_tool(Command command) {
-  return command == Command::kInspect || command == Command::kConfig || command == Command::kTokenize;
+  return command == Command::kInspect || command == Command::kConfig || command == Command::kTokenize ||
+         command == Command::kBenchTokenize;
 }
 
 int print_and_exit(const ExitRequest& request) {

@@ -130,6 +130,17 @@ void add_config(CliFlags& flags, CommandLine& result) {
   add_engine_flags(flags, result, false);
 }
 
+void add_bench_tokenize(CliFlags& flags, CommandLine& result) {
+  BenchTokenizeOptions& b = result.bench_tokenize;
+  flags.value("--model", "DIR", "Directory with tokenizer.json", into_text(b.directory, "a directory"))->required();
+  flags.value("--text", "FILE", "A text to encode (default: English words made up by rule)", into_text(b.text, "a file"));
+  flags.value("--megabytes", "N", fmt::format("Size of the text made up (default: {})", b.megabytes),
+              into_integer(b.megabytes, 1, 1000));
+  flags.value("--repeats", "N", fmt::format("Measurements of each figure, of which the best counts (default: {})", b.repeats),
+              into_integer(b.repeats, 1, 100000));
+  flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
+}
+
 void add_tokenize(CliFlags& flags, CommandLine& result) {
   TokenizeOptions& t = result.tokenize;
   flags.value("--model", "DIR", "Directory with tokenizer.json", into_text(t.directory, "a directory"))->required();

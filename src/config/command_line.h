@@ -19,6 +19,7 @@ enum class Command {
   kBenchThroughput,
   kBenchKernels,
   kBenchComm,
+  kBenchTokenize,
   kInspect,
   kConfig,
   kTokenize
@@ -90,6 +91,14 @@ struct BenchCommOptions {
   int32_t repeats = 20;
 };
 
+struct BenchTokenizeOptions {
+  std::filesystem::path directory;  // holds tokenizer.json
+  std::filesystem::path text;       // a file; empty: a text made up by rule
+  int32_t megabytes = 16;           // of it
+  int32_t repeats = 3;
+  std::filesystem::path json;  // results also go here; empty: nowhere
+};
+
 struct InspectOptions {
   std::filesystem::path directory;   // a Hugging Face directory
   int32_t tensor_parallel_size = 0;  // 0: only list the tensors
@@ -114,6 +123,7 @@ struct CommandLine {
   BenchThroughputOptions bench_throughput;
   BenchKernelsOptions bench_kernels;
   BenchCommOptions bench_comm;
+  BenchTokenizeOptions bench_tokenize;
   InspectOptions inspect;
   TokenizeOptions tokenize;
 };

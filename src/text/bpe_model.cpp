@@ -50,10 +50,11 @@ BpeModel::BpeModel(const Component& component) : where_(component.where()) {
   fuse_unk_ = component.boolean("fuse_unk", false);
   ignore_merges_ = component.boolean("ignore_merges", false);
   read_vocab(component);
-  read_merges(component);
   if (component.boolean("byte_fallback", false)) {
     for (int b = 0; b < 256; ++b) byte_ids_.push_back(token_to_id(fmt::format("<0x{:02X}>", b)).value_or(-1));
   }
+  may_cut_ = continuing_prefix_.empty() && end_suffix_.empty();
+  read_merges(component);
   for (char32_t c = 0; c < kNumCachedCharacters; ++c) {
     std::string character;
     append_code_point(character, c);
@@ -116,6 +117,17 @@ void BpeModel::read_merge(const Component& component, size_t rank, std::string_v
   const int32_t left_id = id_of(left), right_id = id_of(right);
   check(right.starts_with(continuing_prefix_), "{}.merges: merge {} ('{}' and '{}') lacks continuing_subword_prefix '{}'",
         component.where(), rank, left, right, continuing_prefix_);
+  // A token for a byte or for the unknown may stand for any character: then the characters around a cut say nothing.
+  const auto stands_for_any = [&](int32_t id, std::string_view token) {
+    return token == unk_token_ ||
+           (token.starts_with("<0x") && std::find(byte_ids_.begin(), byte_ids_.end(), id) != byte_ids_.end());
+  };
+  if (left.empty() || right.empty() || stands_for_any(left_id, left) || stands_for_any(right_id, right)) {
+    may_cut_ = false;
+  } else {
+    size_t last = previous_character(left, left.size()), first = 0;
+    joined_.insert(next_code_point(left, last), next_code_point(right, first));
+  }
   const std::string merged = std::string(left) + std::string(right.substr(continuing_prefix_.size()));
   merges_.insert(left_id, right_id, {static_cast<uint32_t>(rank), id_of(merged)});
 }
@@ -132,12 +144,6 @@ const std::string* BpeModel::id_to_token(int32_t id) const {
 
 void BpeModel::encode(std::string_view piece, Workspace& work, std::vector<int32_t>& out) const {
   if (piece.empty()) return;
-  if (ignore_merges_) {
-    if (const auto id = token_to_id(piece)) {
-      out.push_back(*id);
-      return;
-    }
-  }
   check(piece.size() < static_cast<size_t>(std::numeric_limits<int32_t>::max()), "{}: a piece of {} bytes is too long to encode",
         where_, piece.size());
   split_into_symbols(piece, work);
@@ -145,6 +151,27 @@ void BpeModel::encode(std::string_view piece, Workspace& work, std::vector<int32
   for (const auto& s : work.symbols) {
     if (s.id >= 0) out.push_back(s.id);
   }
+}
+
+std::optional<int32_t> BpeModel::whole_token(std::string_view piece) const {
+  return ignore_merges_ ? token_to_id(piece) : std::nullopt;
+}
+
+int32_t BpeModel::id_of_character(char32_t c, std::string_view character) const {
+  return c < kNumCachedCharacters ? character_ids_[c] : token_to_id(character).value_or(-1);
+}
+
+size_t BpeModel::stretch_end(std::string_view piece, size_t begin) const {
+  if (!may_cut_) return piece.size();
+  size_t i = begin;
+  for (char32_t last = next_code_point(piece, i); i < piece.size();) {
+    const size_t at = i;
+    const char32_t c = next_code_point(piece, i);
+    // In front of an unknown character there is no cut: it may have to fuse with the unknown ones before it.
+    if (!joined_.may_contain(last, c) && id_of_character(c, piece.substr(at, i - at)) >= 0) return at;
+    last = c;
+  }
+  return piece.size();
 }
 
 void BpeModel::split_into_symbols(std::string_view piece, Workspace& work) const {
@@ -165,7 +192,7 @@ void BpeModel::split_into_symbols(std::string_view piece, Workspace& work) const
       character = spelled;
       id = token_to_id(character).value_or(-1);
     } else {
-      id = c < kNumCachedCharacters ? character_ids_[c] : token_to_id(character).value_or(-1);
+      id = id_of_character(c, character);
     }
     if (id >= 0) {
       if (unk >= 0) add(unk);

@@ -46,6 +46,21 @@ class MergeTable {
   size_t mask_ = 0;
 };
 
+// Which characters a merge may bring together: c1 ends its left token, c2 begins its right one. A filter of bits (Bloom's, with
+// one hash): it never misses a pair, and takes a few for present that are not.
+class JoinedCharacters {
+ public:
+  void insert(char32_t c1, char32_t c2) { bits_[slot_of(c1, c2) / 64] |= uint64_t{1} << slot_of(c1, c2) % 64; }
+  bool may_contain(char32_t c1, char32_t c2) const { return (bits_[slot_of(c1, c2) / 64] >> slot_of(c1, c2) % 64 & 1) != 0; }
+
+ private:
+  static constexpr int kLogBits = 20;
+  static size_t slot_of(char32_t c1, char32_t c2) {
+    return static_cast<size_t>((uint64_t{c1} << 21 | c2) * 0x9E3779B97F4A7C15ULL >> (64 - kLogBits));
+  }
+  std::vector<uint64_t> bits_ = std::vector<uint64_t>(size_t{1} << (kLogBits - 6));
+};
+
 class BpeModel {
  public:
   // Throws Error for a model that is not BPE, duplicate or out-of-range ids, merges of unknown tokens.
@@ -62,10 +77,16 @@ class BpeModel {
     std::vector<uint64_t> heap;  // possible merges: rank << 32 | position of the left symbol
   };
 
-  // Appends the tokens of `piece` (valid UTF-8), in n log n. Of the possible merges that of the lowest rank goes first, the
-  // leftmost among equals (Sennrich et al., arXiv:1508.07909). A character that is neither in the vocabulary nor spelled by byte
-  // tokens becomes unk_token, or vanishes where there is none, as in `tokenizers`.
+  // Appends the tokens of `piece` (valid UTF-8), in n log n. whole_token() is the caller's business. Of the possible merges that
+  // of the lowest rank goes first, the leftmost among equals (Sennrich et al., arXiv:1508.07909). A character that is neither in
+  // the vocabulary nor spelled by byte tokens becomes unk_token, or vanishes where there is none, as in `tokenizers`.
   void encode(std::string_view piece, Workspace& work, std::vector<int32_t>& out) const;
+
+  // The end of a stretch of `piece` from `begin` on that can be encoded by itself: no merge can ever bring together what is
+  // before and behind it. Where texts are not split into words, as in sentencepiece's models, this finds the words.
+  size_t stretch_end(std::string_view piece, size_t begin) const;
+  // Whether encode() takes the whole piece for a token of that spelling, without regard to merges.
+  std::optional<int32_t> whole_token(std::string_view piece) const;
 
   std::optional<int32_t> token_to_id(std::string_view token) const;
   const std::string* id_to_token(int32_t id) const;                            // nullptr: no such token
@@ -76,6 +97,7 @@ class BpeModel {
   void read_vocab(const Component& component);
   void read_merges(const Component& component);
   void read_merge(const Component& component, size_t rank, std::string_view left, std::string_view right);
+  int32_t id_of_character(char32_t c, std::string_view character) const;
   void split_into_symbols(std::string_view piece, Workspace& work) const;
   bool append_byte_tokens(std::string_view character, Workspace& work) const;
   void merge(Workspace& work) const;
@@ -85,6 +107,8 @@ class BpeModel {
   std::vector<std::string> tokens_;  // by id; empty where absent_
   std::vector<bool> present_;
   MergeTable merges_;
+  JoinedCharacters joined_;
+  bool may_cut_ = true;                 // pieces may be encoded in stretches
   std::vector<int32_t> character_ids_;  // by code point, below U+3000: token of that one character or -1
   std::vector<int32_t> byte_ids_;       // [256] token "<0xHH>" or -1; empty without byte_fallback
   std::string continuing_prefix_;       // of a character that does not begin its piece

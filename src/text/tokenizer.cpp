@@ -20,6 +20,8 @@ namespace {
 
 using text::Component;
 
+constexpr size_t kMaxWordBytes = 24;  // a longer piece is looked through for places to cut it
+constexpr size_t kMinTextToRemember = 256;
 constexpr size_t kMaxRememberedBytes = 256;
 constexpr size_t kMaxRememberedPieces = 1 << 16;
 
@@ -91,27 +93,35 @@ class JsonTokenizer final : public Tokenizer {
     std::vector<int32_t> ids;
     ids.reserve(list.text.size() / 4 + 1);
     text::BpeModel::Workspace work;
-    // Words repeat: where the tokens of a piece were written before. Worth its cost in longer texts only.
+    // Words repeat: where the tokens of a stretch were written before. Worth its cost in longer texts only.
     StringViewMap remembered;
-    const bool remember = list.pieces.size() > 64;
-    for (const text::Piece& piece : list.pieces) {
-      if (piece.added_id >= 0) {
-        ids.push_back(piece.added_id);
-        continue;
-      }
-      const std::string_view view = list.view(piece);
-      if (!remember || view.size() > kMaxRememberedBytes) {
-        model_.encode(view, work, ids);
-        continue;
-      }
-      if (const auto it = remembered.find(view); it != remembered.end()) {
+    const bool remember = list.text.size() > kMinTextToRemember;
+    const auto encode = [&](std::string_view stretch) {
+      if (!remember || stretch.size() > kMaxRememberedBytes) return model_.encode(stretch, work, ids);
+      if (const auto it = remembered.find(stretch); it != remembered.end()) {
         const auto [begin, count] = it->second;
         for (size_t i = 0; i < count; ++i) ids.push_back(ids[begin + i]);
-        continue;
+        return;
       }
       const size_t begin = ids.size();
-      model_.encode(view, work, ids);
-      if (remembered.size() < kMaxRememberedPieces) remembered.emplace(view, std::pair(begin, ids.size() - begin));
+      model_.encode(stretch, work, ids);
+      if (remembered.size() < kMaxRememberedPieces) remembered.emplace(stretch, std::pair(begin, ids.size() - begin));
+    };
+    for (const text::Piece& piece : list.pieces) {
+      const std::string_view view = list.view(piece);
+      if (piece.added_id >= 0) {
+        ids.push_back(piece.added_id);
+      } else if (const auto whole = model_.whole_token(view)) {
+        ids.push_back(*whole);
+      } else if (view.size() <= kMaxWordBytes) {
+        encode(view);
+      } else {
+        for (size_t begin = 0; begin < view.size();) {
+          const size_t end = model_.stretch_end(view, begin);
+          encode(view.substr(begin, end - begin));
+          begin = end;
+        }
+      }
     }
     return ids;
   }

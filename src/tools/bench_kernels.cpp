@@ -151,6 +151,7 @@ class KernelBench {
   TensorView weight(const char* name, int64_t layer) const {
     return runner_.weights().get(fmt::format("layers.{}.{}", layer, name));
   }
+  // Or any other that a model may lack.
   TensorView bias(const char* name, int64_t layer) const {
     return runner_.weights().find(fmt::format("layers.{}.{}", layer, name));
   }
@@ -161,17 +162,22 @@ class KernelBench {
     return bytes;
   }
 
-  void linear(const std::string& op, TensorView out, TensorView x, const char* bias_name) {
-    const auto w = [&](int64_t layer) { return op == "lm_head" ? lm_head() : weight(op.c_str(), layer); };
-    const int64_t layers = op == "lm_head" ? 1 : config_.num_layers;
-    const auto b = [&](int64_t layer) { return bias_name != nullptr ? bias(bias_name, layer) : TensorView(); };
-    const double flops = 2.0 * static_cast<double>(x.rows) * static_cast<double>(x.cols) * static_cast<double>(out.cols);
-    Row& row = add(op, 0, op == "lm_head" ? 1 : model_layers_, bytes_of({w(0), x, out}), flops, layers,
-                   [&](int64_t layer) { ops_.linear(out, x, {w(layer)}, b(layer)); });
-    const bool library = ops_.linear_by_library(out, x, {w(0)});
+  // A linear and what is fused with it, over all layers. product: [rows of x, rows of the weight], what the library's GEMM alone
+  // writes; out: what the operation writes; the same unless it is fused.
+  void linear(const std::string& op, const char* weight_name, TensorView product, TensorView out, TensorView x,
+              const Call& call) {
+    linear(
+        op, model_layers_, config_.num_layers, [&](int64_t layer) { return weight(weight_name, layer); }, product, out, x, call);
+  }
+  template <typename WeightOf>
+  void linear(const std::string& op, int64_t per_step, int64_t layers, const WeightOf& weight_of, TensorView product,
+              TensorView out, TensorView x, const Call& call) {
+    const double flops = 2.0 * static_cast<double>(x.rows) * static_cast<double>(x.cols) * static_cast<double>(product.cols);
+    Row& row = add(op, 0, per_step, bytes_of({weight_of(0), x, out}), flops, layers, call);
+    const bool library = ops_.linear_by_library(product, x, {weight_of(0)});
     backend_.synchronize();
     if (world_.all_min(library ? 1 : 0, "bench kernels") == 1) {
-      row.library_seconds = time(layers, [&](int64_t layer) { ops_.linear_by_library(out, x, {w(layer)}); });
+      row.library_seconds = time(layers, [&](int64_t layer) { ops_.linear_by_library(product, x, {weight_of(layer)}); });
     }
   }
 
@@ -205,21 +211,24 @@ class KernelBench {
         [&](int64_t) { ops_.embedding(residual, embedding, share_.vocab.begin, batch.view()); });
     add("rope_table", 0, 1, bytes_of({cos_sin}), 0, 1,
         [&](int64_t) { ops_.rope_table(cos_sin, inv_freq.as<float>(), batch.view()); });
-    linear("qkv", qkv, hidden, "qkv_bias");
+    linear("qkv", "qkv", qkv, qkv, hidden,
+           [&](int64_t layer) { ops_.linear(qkv, hidden, {weight("qkv", layer)}, bias("qkv_bias", layer)); });
     const double stored =
         static_cast<double>(2 * heads.kv_heads * head_dim * t) * static_cast<double>(size_of(runner_.cache().layout().dtype));
     add("norm_rope_store", 0, model_layers_, 2.0 * bytes_of({qkv}) + stored + bytes_of({cos_sin}), 0, layers, [&](int64_t layer) {
       ops_.norm_rope_store(qkv, heads, bias("q_norm", layer), bias("k_norm", layer), eps_, cos_sin, batch.view(),
                            runner_.cache().layer(layer));
     });
-    linear("o", partial, attended, nullptr);
+    linear("o", "o", partial, partial, attended,
+           [&](int64_t layer) { ops_.linear(partial, attended, {weight("o", layer)}, {}); });
     add("add_rms_norm", 0, 2 * model_layers_, 2.0 * bytes_of({residual}) + bytes_of({partial, hidden, norm}), 0, layers,
         [&](int64_t layer) {
           ops_.add_rms_norm(hidden, residual, partial, bias("o_bias", layer), weight("post_norm", layer), eps_);
         });
-    linear("gate_up", gate_up, hidden, "gate_up_bias");
-    add("silu_mul", 0, model_layers_, bytes_of({gate_up, ffn}), 0, 1, [&](int64_t) { ops_.silu_mul(ffn, gate_up); });
-    linear("down", partial, ffn, nullptr);
+    linear("gate_up silu_mul", "gate_up", gate_up, ffn, hidden, [&](int64_t layer) {
+      ops_.gated_linear(ffn, gate_up, hidden, {weight("gate_up", layer)}, bias("gate_up_bias", layer));
+    });
+    linear("down", "down", partial, partial, ffn, [&](int64_t layer) { ops_.linear(partial, ffn, {weight("down", layer)}, {}); });
     backend_.synchronize();  // before the buffers go
   }
 
@@ -255,7 +264,9 @@ class KernelBench {
     const TensorView logits = make(buffers[2], DType::kFloat32, s, share_.vocab.size());
     add("gather_rows", 0, 1, bytes_of({hidden, gathered}), 0, 1,
         [&](int64_t) { ops_.gather_rows(gathered, hidden, batch.rows()); });
-    linear("lm_head", logits, gathered, nullptr);
+    linear(
+        "lm_head", 1, 1, [&](int64_t) { return lm_head(); }, logits, logits, gathered,
+        [&](int64_t) { ops_.linear(logits, gathered, {lm_head()}, {}); });
 
     std::vector<SamplingRow> greedy(static_cast<size_t>(s)), sampled(static_cast<size_t>(s));
     for (int64_t i = 0; i < s; ++i) {

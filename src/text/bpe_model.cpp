@@ -163,13 +163,16 @@ int32_t BpeModel::id_of_character(char32_t c, std::string_view character) const 
 
 size_t BpeModel::stretch_end(std::string_view piece, size_t begin) const {
   if (!may_cut_) return piece.size();
+  // Next to an unknown character there is no cut: it may vanish, or fuse with other unknown ones.
   size_t i = begin;
-  for (char32_t last = next_code_point(piece, i); i < piece.size();) {
+  char32_t last = 0;
+  for (bool last_is_known = false; i < piece.size();) {
     const size_t at = i;
     const char32_t c = next_code_point(piece, i);
-    // In front of an unknown character there is no cut: it may have to fuse with the unknown ones before it.
-    if (!joined_.may_contain(last, c) && id_of_character(c, piece.substr(at, i - at)) >= 0) return at;
+    const bool is_known = id_of_character(c, piece.substr(at, i - at)) >= 0;
+    if (last_is_known && is_known && !joined_.may_contain(last, c)) return at;
     last = c;
+    last_is_known = is_known;
   }
   return piece.size();
 }

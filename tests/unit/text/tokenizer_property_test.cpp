@@ -186,12 +186,14 @@ TEST(Tokenizer, IsNotQuadratic) {
   // Each takes a fraction of a second; in quadratic time it would take hours.
   const auto start = std::chrono::steady_clock::now();
   const size_t n = 1 << 20;
-  std::string marks = "a";
+  std::string marks = "a", possessives, spelled;
   for (size_t i = 0; i < n / 8; ++i) marks += "\xCC\x81\xCC\xA3";
-  for (const char* family : {"smollm2", "qwen2", "llama3", "llama2", "metaspace", "splits"}) {
+  for (size_t i = 0; i < n / 8; ++i) possessives += "'s1.";
+  for (size_t i = 0; i < n / 8; ++i) spelled += "<|endof";  // almost an added token
+  for (const char* family : {"smollm2", "qwen2", "llama3", "o200k", "deepseek", "llama2", "mistral", "metaspace", "splits"}) {
     const auto tokenizer = load(family);
-    for (const std::string& text :
-         {std::string(n, 'a'), std::string(n, ' '), std::string(n, '\n'), std::string(n, '7'), std::string(n, '-'), marks}) {
+    for (const std::string& text : {std::string(n, 'a'), std::string(n, ' ') + "\xE4\xBD\xA0", std::string(n, '\n'),
+                                    std::string(n, '7'), std::string(n, '-'), marks, possessives, spelled}) {
       EXPECT_LE(tokenizer->encode(text, false).size(), 2 * text.size() + 1);
     }
   }
@@ -238,6 +240,40 @@ TEST(Detokenizer, StripsTheLeadingBlankOnlyAtTheStart) {
   EXPECT_EQ(detokenizer.push(byte("<0xFF>")), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(detokenizer.push(byte("<0x41>")), "\xEF\xBF\xBD");
   EXPECT_EQ(detokenizer.finish(), "");
+}
+
+// Whatever the ids: each piece is whole characters, and the pieces of both halves are the text, wherever the stream is looked at.
+TEST(Detokenizer, RandomIdsAtEverySplit) {
+  std::mt19937 random(4);
+  for (const char* family :
+       {"gpt2", "smollm2", "llama3", "llama2", "mistral", "metaspace", "unknown", "splits", "added_tokens"}) {
+    const auto tokenizer = load(family);
+    const auto vocab_size = static_cast<uint32_t>(tokenizer->vocab_size());
+    for (int round = 0; round < 200; ++round) {
+      std::vector<int32_t> ids(1 + random() % 24);
+      // Few different ids, so that bytes that belong together meet.
+      const uint32_t first = random() % vocab_size, range = round % 2 == 0 ? vocab_size + 2 : 40;
+      for (int32_t& id : ids) id = static_cast<int32_t>((first + random() % range) % (vocab_size + 2));
+      const bool skip = random() % 2 == 0;
+      const std::string expected = tokenizer->decode(ids, skip);
+      EXPECT_TRUE(text::is_valid_utf8(expected));
+      for (size_t split = 0; split <= ids.size(); ++split) {
+        Detokenizer detokenizer(*tokenizer, skip);
+        std::string streamed;
+        for (size_t i = 0; i < ids.size(); ++i) {
+          streamed += detokenizer.push(ids[i]);
+          if (i + 1 != split) continue;
+          // What was printed so far is whole characters and stays.
+          EXPECT_TRUE(text::is_valid_utf8(streamed)) << family << ::testing::PrintToString(ids) << split;
+          EXPECT_TRUE(expected.starts_with(streamed)) << family << ::testing::PrintToString(ids) << split;
+          // What decoding the first ids alone gives differs at most in what was held back.
+          const std::string alone = tokenizer->decode({ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(split)}, skip);
+          EXPECT_TRUE(alone.starts_with(streamed)) << family << ::testing::PrintToString(ids) << split;
+        }
+        EXPECT_EQ(streamed + detokenizer.finish(), expected) << family << ::testing::PrintToString(ids);
+      }
+    }
+  }
 }
 
 TEST(Detokenizer, CostOfATokenDoesNotGrow) {

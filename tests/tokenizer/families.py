@@ -67,7 +67,7 @@ class Maker:
         bytes_ = [f"<0x{b:02X}>" for b in range(256)]
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
         tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, pre, decoder
-        self.train(tokenizer, special + list(in_vocab) + bytes_, limit_alphabet=600)
+        self.train(tokenizer, special + list(in_vocab) + bytes_, limit_alphabet=min(600, self.vocab_size))
         result = json.loads(tokenizer.to_str())
         result["added_tokens"] = [t for t in result["added_tokens"] if t["content"] not in bytes_ and t["content"] not in in_vocab]
         result["model"] |= model or {}
@@ -198,7 +198,7 @@ class Maker:
     def words(self, normalizer, pre, decoder, special, model=None, post=None, **options):
         tokenizer = Tokenizer(models.BPE(unk_token=special[0], **{k: v for k, v in options.items() if v}))
         tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, pre, decoder
-        self.train(tokenizer, special, limit_alphabet=2000, **options)
+        self.train(tokenizer, special, limit_alphabet=min(2000, 2 * self.vocab_size), **options)
         if post:
             tokenizer.post_processor = post
         result = json.loads(tokenizer.to_str())

@@ -48,9 +48,11 @@ class LatencyBench {
     return row;
   }
 
-  // Traces some steps in the middle of a run.
-  void trace(const Point& point, Profile& profile) {
-    if (!fits(point)) return;
+  // Traces some steps in the middle of a run of the last point that fits.
+  void trace(const std::vector<Point>& points, Profile& profile) {
+    const auto last = std::find_if(points.rbegin(), points.rend(), [&](const Point& point) { return fits(point); });
+    check(last != points.rend(), "there is nothing to trace: no batch fits the KV cache");
+    const Point& point = *last;
     add(point);
     decode(point, [&](int32_t fewest, BenchClock::time_point) {
       profile.end_step();
@@ -157,7 +159,7 @@ int run_bench_latency(const World& world, const CommandLine& command_line) {
     }
     return nlohmann::ordered_json{{"output_len", options.output_len}, {"skip", options.skip}, {"rows", rows}};
   };
-  bench.trace = [&](BenchRun& run, Profile& profile) { LatencyBench(run, options).trace(points.back(), profile); };
+  bench.trace = [&](BenchRun& run, Profile& profile) { LatencyBench(run, options).trace(points, profile); };
   return run_bench(world, command_line, command_line.bench_latency, bench);
 }
 

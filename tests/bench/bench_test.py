@@ -149,7 +149,8 @@ def case_latency(runner):
 def case_latency_too_large(runner):
     # A pool of 70 blocks of 16 tokens: 8 x 204 do not fit, 2 x 204 do.
     results, out = runner.run("latency", "--batch-sizes", "2,8", "--context", 200, "--output-len", 4, "--skip", 1, "--repeats", 1,
-                              "--kv-cache-memory-gib", runner.pool_gib(70))
+                              "--kv-cache-memory-gib", runner.pool_gib(70), "--profile", runner.directory / "trace.json")
+    expect(len(read_trace(runner.directory / "trace.json")["host"]["step"]) >= 3, "the batch that fits is not in the trace")
     expect([row["fits"] for row in results["rows"]] == [True, False], results["rows"])
     expect("does not fit the KV cache" in out, out)
     expect("seconds_per_step" not in results["rows"][1], results["rows"])
@@ -295,7 +296,9 @@ def case_profile(runner):
                                     ("throughput", ["--num-requests", 9, "--input-len", 8, "--output-len", 20], 3)):
         runner.run(which, *arguments, *few)
         rows = read_trace(runner.directory / "trace.json")
-        expect(len(rows["host"].get("step", [])) == steps, which, "traced", rows["host"].keys())
+        traced = len(rows["host"].get("step", []))
+        # The whole of a prefill is traced; where steps run ahead, its token comes with a later call.
+        expect(traced >= 1 if which == "prefill" else traced == steps, which, "traced", rows["host"].keys())
         if runner.args.device == "cuda":
             expect(len(rows["device"]) >= 5, which, "saw few kernels:", rows["device"].keys())
             begin, end = min(b for b, _ in rows["host"]["step"]), max(e for _, e in rows["host"]["step"])

@@ -20,6 +20,22 @@ struct MemoryInfo {
   size_t total_bytes = 0;
 };
 
+// Work that was recorded once and is launched as a whole: a CUDA graph.
+class RecordedWork {
+ public:
+  virtual ~RecordedWork() = default;
+  virtual void launch() = 0;
+};
+
+// A place in the stream that the host can wait for. This one is for backends whose calls are complete when they return.
+class StreamMark {
+ public:
+  virtual ~StreamMark() = default;
+  virtual void record() {}
+  // Until the stream has passed the last record(). Throws Error if the work before it failed.
+  virtual void wait() {}
+};
+
 // All work is ordered on the backend's one stream; on the CPU every call is complete when it returns.
 class Backend {
  public:
@@ -44,6 +60,13 @@ class Backend {
   virtual void copy_2d_on_device(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height) = 0;
   virtual void set_zero(void* device, size_t bytes) = 0;
   virtual void synchronize() = 0;  // throws Error if any earlier work failed
+  virtual std::unique_ptr<StreamMark> make_mark() { return std::make_unique<StreamMark>(); }
+
+  // Whether the host may run ahead of the device, and record() makes something.
+  virtual bool is_asynchronous() const { return false; }
+  // Records the ops and copies on the device that `work` issues, without running them. They must have run before in the same
+  // shapes, so that nothing is left to allocate. Null where the backend has no such thing.
+  virtual std::unique_ptr<RecordedWork> record(const std::function<void()>& /*work*/) { return nullptr; }
 
   // The dtype of activations between linears when weights are `weights`: float32 on the CPU, the weights' own on CUDA.
   virtual DType activation_dtype(DType weights) const = 0;

@@ -33,7 +33,8 @@ struct PagedKv {
 };
 
 // The queries of a step. Sequence s owns the tokens [query_start[s], query_start[s+1]); they are the last ones of its
-// context, which has context_len[s] tokens including them. A sequence may have any number of query tokens >= 1.
+// context, which has context_len[s] tokens including them. A sequence may have any number of query tokens >= 1. A sequence that
+// only pads the step has one query token, context_len 0 and a negative kv_index; its results mean nothing.
 struct BatchView {
   int32_t num_tokens = 0;     // T
   int32_t num_seqs = 0;       // S
@@ -42,7 +43,7 @@ struct BatchView {
   int32_t* token_ids = nullptr;           // [T]; negative: replaced by resolve_tokens
   const int32_t* positions = nullptr;     // [T]
   const int32_t* token_slot = nullptr;    // [T] slot of the token's sequence
-  const int64_t* kv_index = nullptr;      // [T] block * block_size + offset where the token's K and V go
+  const int64_t* kv_index = nullptr;      // [T] block * block_size + offset where the token's K and V go; negative: nowhere
   const int32_t* query_start = nullptr;   // [S + 1]
   const int32_t* context_len = nullptr;   // [S]
   const int32_t* seq_slot = nullptr;      // [S] row of block_tables
@@ -63,7 +64,7 @@ struct HeadLayout {
 // One row of logits to sample from; a plain struct that is copied to the device.
 struct SamplingRow {
   uint64_t seed = 0;
-  int32_t slot = 0;          // where the chosen token goes in last_token
+  int32_t slot = 0;          // where the chosen token goes in last_token; negative: nowhere
   int32_t output_index = 0;  // tokens produced so far by this sequence; with seed and token id it keys the noise
   float temperature = 0.0f;  // 0: greedy
   int32_t top_k = 0;         // 0: off
@@ -108,6 +109,11 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
+  // ---- bookkeeping ----
+
+  // to[places[i]] = values[i] for i < n; a negative place is skipped, a place occurs once. All on the device.
+  virtual void scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) = 0;
+
   // ---- forward ----
 
   // token_ids[t] = last_token[token_slot[t]] wherever token_ids[t] < 0. last_token: [max_num_seqs].
@@ -145,6 +151,14 @@ class Ops {
   // out: [T, Hq * D] act.
   virtual void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                          const PagedKv& kv) = 0;
+
+  // norm_rope_store(), then attention(); qkv is left in either state. The batch's arrays must have been written before the first
+  // op of the step was launched.
+  virtual void rope_attention(TensorView out, TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm,
+                              float eps, TensorView cos_sin, float scale, const BatchView& batch, const PagedKv& kv) {
+    norm_rope_store(qkv, heads, q_norm, k_norm, eps, cos_sin, batch, kv);
+    attention(out, qkv, heads, scale, batch, kv);
+  }
 
   // linear() and silu_mul() in one: out = silu(x · gateᵀ + bias) * (x · upᵀ + bias), w and bias being F gate rows, then F up
   // rows. x: [M, K] act; out: [M, F] act; gate_up: [M, 2F] act, whose contents are undefined afterwards.

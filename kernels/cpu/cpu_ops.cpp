@@ -47,6 +47,12 @@ void check_optional_vector(const char* op, const char* name, const TensorView& t
   check_shape(op, name, t, 1, cols);
 }
 
+void CpuOps::scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (places[i] >= 0) to[places[i]] = values[i];
+  }
+}
+
 void CpuOps::resolve_tokens(const BatchView& batch, const int32_t* last_token) {
   for (int32_t t = 0; t < batch.num_tokens; ++t) {
     if (batch.token_ids[t] < 0) batch.token_ids[t] = last_token[batch.token_slot[t]];

@@ -36,6 +36,7 @@ class CpuOps final : public Ops {
   CpuOps(const CpuKernels& kernels, ThreadPool& pool);
   ~CpuOps() override;
 
+  void scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) override;
   void resolve_tokens(const BatchView& batch, const int32_t* last_token) override;
   void embedding(TensorView out, TensorView table, int64_t vocab_begin, const BatchView& batch) override;
   void rope_table(TensorView cos_sin, const float* inv_freq, const BatchView& batch) override;

@@ -124,11 +124,14 @@ void CpuOps::norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorView
   if (heads.kv_heads > 0) {
     check(kv.kv_heads == heads.kv_heads && kv.head_dim == d, "norm_rope_store: the cache has {} heads of {}, the layer {} of {}",
           kv.kv_heads, kv.head_dim, heads.kv_heads, d);
-    for (int64_t t = 0; t < batch.num_tokens; ++t) check_index(t, batch.kv_index[t], kv);
+    for (int64_t t = 0; t < batch.num_tokens; ++t) {
+      if (batch.kv_index[t] >= 0) check_index(t, batch.kv_index[t], kv);
+    }
   }
   const auto element = static_cast<int64_t>(size_of(kv.dtype));
   pool_.parallel_for(width > 0 ? qkv.rows : 0, std::max<int64_t>(1, row_grain(width) / 4), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
+      if (batch.kv_index[t] < 0) continue;
       NormRopeArgs args{.qkv = qkv.slice_rows(t, 1).as<float>(),
                         .q_heads = heads.q_heads,
                         .kv_heads = heads.kv_heads,

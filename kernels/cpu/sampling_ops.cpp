@@ -327,7 +327,7 @@ void CpuOps::choose_tokens(int32_t* tokens, int32_t* last_token, const Candidate
                            int32_t num_rows, const SamplingRow* rows) {
   for (int32_t s = 0; s < num_rows; ++s) {
     tokens[s] = best_of(candidates + s, num_shards, num_rows).token;
-    last_token[rows[s].slot] = tokens[s];
+    if (rows[s].slot >= 0) last_token[rows[s].slot] = tokens[s];
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/timing.h"
 
 namespace lockstep {
@@ -14,6 +15,31 @@ constexpr size_t kProbeBytes = size_t{1} << 30;             // of the bandwidth 
 constexpr size_t kSmallestProbeBytes = size_t{256} << 20;
 
 std::string gib(size_t bytes) { return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30)); }
+
+class CudaRecordedWork : public RecordedWork {
+ public:
+  CudaRecordedWork(cudaStream_t stream, const std::function<void()>& work) : graph_(stream, work) {}
+  void launch() override { graph_.launch(); }
+
+ private:
+  Graph graph_;
+};
+
+class CudaStreamMark : public StreamMark {
+ public:
+  explicit CudaStreamMark(cudaStream_t stream) : stream_(stream) {
+    check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+  }
+  ~CudaStreamMark() override { cudaEventDestroy(event_); }
+  CudaStreamMark(const CudaStreamMark&) = delete;
+  CudaStreamMark& operator=(const CudaStreamMark&) = delete;
+  void record() override { check_cuda(cudaEventRecord(event_, stream_), "cudaEventRecord"); }
+  void wait() override { check_cuda(cudaEventSynchronize(event_), "work on the device"); }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t event_ = nullptr;
+};
 
 }  // namespace
 
@@ -123,6 +149,12 @@ void CudaBackend::synchronize() {
   const cudaError_t status = cudaStreamSynchronize(stream_);
   check(status == cudaSuccess, "{}: earlier work failed: {} ({})", description_, cudaGetErrorName(status),
         cudaGetErrorString(status));
+}
+
+std::unique_ptr<StreamMark> CudaBackend::make_mark() { return std::make_unique<CudaStreamMark>(stream_); }
+
+std::unique_ptr<RecordedWork> CudaBackend::record(const std::function<void()>& work) {
+  return std::make_unique<CudaRecordedWork>(stream_, work);
 }
 
 MemoryInfo CudaBackend::memory() const {

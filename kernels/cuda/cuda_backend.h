@@ -32,6 +32,9 @@ class CudaBackend : public Backend {
   void copy_2d_on_device(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height) override;
   void set_zero(void* device, size_t bytes) override;
   void synchronize() override;
+  std::unique_ptr<StreamMark> make_mark() override;
+  bool is_asynchronous() const override { return true; }
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& work) override;
 
   DType activation_dtype(DType weights) const override { return weights; }
   MemoryInfo memory() const override;

@@ -82,7 +82,52 @@ void check_heads(const char* op, const HeadLayout& heads, const TensorView& qkv,
   check(kv.block_size >= 1 && kv.block_size <= std::numeric_limits<int32_t>::max(), "{}: KV block size {}", op, kv.block_size);
 }
 
+// Checks the operands of attention and describes them to its kernels.
+AttentionParams attention_params(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
+                                 const PagedKv& kv) {
+  check_heads("attention", heads, qkv, batch, kv);
+  check(heads.q_heads == 0 || (heads.q_heads - 1 + heads.offset) / heads.group < heads.kv_heads,
+        "attention: {} query heads from offset {} in groups of {} read more than the {} KV heads", heads.q_heads, heads.offset,
+        heads.group, heads.kv_heads);
+  check_shape("attention: out", out, batch.num_tokens, static_cast<int64_t>(heads.q_heads) * heads.head_dim);
+  check_dtype("attention: out", out, qkv.dtype);
+  check(batch.num_seqs <= 65535, "attention: {} sequences in a step, at most 65535 are possible", batch.num_seqs);
+  check(batch.num_seqs == 0 || (batch.max_query_len >= 1 && batch.max_context_len >= batch.max_query_len),
+        "attention: the step's longest query is {} tokens, its longest context {}", batch.max_query_len, batch.max_context_len);
+
+  AttentionParams p;
+  p.q = qkv.data;
+  p.q_stride = qkv.stride;
+  p.out = out.data;
+  p.out_stride = out.stride;
+  p.k = kv.k;
+  p.v = kv.v;
+  p.dtype = qkv.dtype;
+  p.q_heads = heads.q_heads;
+  p.kv_heads = heads.kv_heads;
+  p.head_dim = heads.head_dim;
+  p.group = heads.group;
+  p.offset = heads.offset;
+  p.block_size = static_cast<int32_t>(kv.block_size);
+  p.scale_log2 = static_cast<float>(scale * kLog2E);
+  p.query_start = batch.query_start;
+  p.context_len = batch.context_len;
+  p.seq_slot = batch.seq_slot;
+  p.block_tables = batch.block_tables;
+  p.block_table_stride = batch.block_table_stride;
+  p.num_tokens = batch.num_tokens;
+  p.num_seqs = batch.num_seqs;
+  p.max_query_len = batch.max_query_len;
+  p.max_context_len = batch.max_context_len;
+  p.num_blocks = kv.num_blocks;
+  return p;
+}
+
 }  // namespace
+
+void CudaOps::scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) {
+  if (n > 0) launch_scatter(launch_, to, places, values, n);
+}
 
 void CudaOps::resolve_tokens(const BatchView& batch, const int32_t* last_token) {
   if (batch.num_tokens > 0) launch_resolve_tokens(launch_, batch, last_token);
@@ -191,53 +236,49 @@ void CudaOps::norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorVie
 
 void CudaOps::attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                         const PagedKv& kv) {
-  check_heads("attention", heads, qkv, batch, kv);
-  check(heads.q_heads == 0 || (heads.q_heads - 1 + heads.offset) / heads.group < heads.kv_heads,
-        "attention: {} query heads from offset {} in groups of {} read more than the {} KV heads", heads.q_heads, heads.offset,
-        heads.group, heads.kv_heads);
-  check_shape("attention: out", out, batch.num_tokens, static_cast<int64_t>(heads.q_heads) * heads.head_dim);
-  check_dtype("attention: out", out, qkv.dtype);
+  const AttentionParams p = attention_params(out, qkv, heads, scale, batch, kv);
   if (out.empty() || batch.num_seqs == 0) return;
-  check(batch.num_seqs <= 65535, "attention: {} sequences in a step, at most 65535 are possible", batch.num_seqs);
-  check(batch.max_query_len >= 1 && batch.max_context_len >= batch.max_query_len,
-        "attention: the step's longest query is {} tokens, its longest context {}", batch.max_query_len, batch.max_context_len);
-
-  AttentionParams p;
-  p.q = qkv.data;
-  p.q_stride = qkv.stride;
-  p.out = out.data;
-  p.out_stride = out.stride;
-  p.k = kv.k;
-  p.v = kv.v;
-  p.dtype = qkv.dtype;
-  p.q_heads = heads.q_heads;
-  p.kv_heads = heads.kv_heads;
-  p.head_dim = heads.head_dim;
-  p.group = heads.group;
-  p.offset = heads.offset;
-  p.block_size = static_cast<int32_t>(kv.block_size);
-  p.scale_log2 = static_cast<float>(scale * kLog2E);
-  p.query_start = batch.query_start;
-  p.context_len = batch.context_len;
-  p.seq_slot = batch.seq_slot;
-  p.block_tables = batch.block_tables;
-  p.block_table_stride = batch.block_table_stride;
-  p.num_tokens = batch.num_tokens;
-  p.num_seqs = batch.num_seqs;
-  p.max_query_len = batch.max_query_len;
-  p.max_context_len = batch.max_context_len;
-
-  // Sequences with one query token go to the decode kernel also where others have more, so that their result does not depend on
+  // Sequences with one query token go to a decode kernel also where others have more, so that their result does not depend on
   // their neighbours'; when all sequences are as long as the longest, only one of the two kernels has work.
-  const bool decode = decode_attention_supports(p);
+  const bool tensor_cores = decode_mma_supports(p, RopeParams{});
+  const bool decode = tensor_cores || decode_attention_supports(p);
   const bool all_equal = static_cast<int64_t>(p.num_seqs) * p.max_query_len == p.num_tokens;
   const bool may_have_single = p.max_query_len == 1 || !all_equal;
-  if (decode && may_have_single) launch_decode_attention(launch_, p);
+  if (decode && may_have_single) {
+    if (tensor_cores) {
+      launch_decode_mma(launch_, p, RopeParams{});
+    } else {
+      launch_decode_attention(launch_, p);
+    }
+  }
   if (decode && p.max_query_len == 1) return;
-  if (prefill_attention_supports(p)) {
+  if (prefill_wgmma_supports(launch_, p)) {
+    launch_prefill_wgmma(launch_, p, decode && may_have_single);
+  } else if (prefill_attention_supports(p)) {
     launch_prefill_attention(launch_, p, decode && may_have_single);
   } else {
     launch_general_attention(launch_, p, decode && may_have_single);
+  }
+}
+
+void CudaOps::rope_attention(TensorView out, TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm,
+                             float eps, TensorView cos_sin, float scale, const BatchView& batch, const PagedKv& kv) {
+  const AttentionParams p = attention_params(out, qkv, heads, scale, batch, kv);
+  check_shape("rope_attention: cos_sin", cos_sin, batch.num_tokens, heads.head_dim);
+  check_dtype("rope_attention: cos_sin", cos_sin, DType::kFloat32);
+  RopeParams rope;
+  rope.cos_sin = static_cast<const float*>(cos_sin.data);
+  rope.cos_sin_stride = cos_sin.stride;
+  rope.q_norm = optional_vector("rope_attention: q_norm", q_norm, heads.head_dim);
+  rope.k_norm = optional_vector("rope_attention: k_norm", k_norm, heads.head_dim);
+  rope.eps = eps;
+  rope.kv_index = batch.kv_index;
+  rope.k = kv.k;
+  rope.v = kv.v;
+  if (batch.max_query_len == 1 && !out.empty() && decode_mma_supports(p, rope)) {
+    launch_decode_mma(launch_, p, rope);
+  } else {
+    Ops::rope_attention(out, qkv, heads, q_norm, k_norm, eps, cos_sin, scale, batch, kv);
   }
 }
 

@@ -13,6 +13,7 @@ class CudaOps : public Ops {
   CudaOps(const Launch& launch, void* cublas_workspace, size_t cublas_workspace_bytes)
       : launch_(launch), cublas_(launch.stream, cublas_workspace, cublas_workspace_bytes) {}
 
+  void scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) override;
   void resolve_tokens(const BatchView& batch, const int32_t* last_token) override;
   void embedding(TensorView out, TensorView table, int64_t vocab_begin, const BatchView& batch) override;
   void rope_table(TensorView cos_sin, const float* inv_freq, const BatchView& batch) override;
@@ -24,6 +25,8 @@ class CudaOps : public Ops {
                        TensorView cos_sin, const BatchView& batch, const PagedKv& kv) override;
   void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                  const PagedKv& kv) override;
+  void rope_attention(TensorView out, TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,
+                      TensorView cos_sin, float scale, const BatchView& batch, const PagedKv& kv) override;
   void gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) override;
   void silu_mul(TensorView out, TensorView gate_up) override;
   void gather_rows(TensorView out, TensorView x, const int32_t* rows) override;

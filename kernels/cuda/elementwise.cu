@@ -18,6 +18,13 @@ __device__ __forceinline__ int64_t thread_column() {
   return (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * N;
 }
 
+__global__ void scatter_kernel(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) {
+  start_next();
+  wait_for_previous();
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < n && places[i] >= 0) to[places[i]] = values[i];
+}
+
 __global__ void resolve_tokens_kernel(int32_t* token_ids, const int32_t* token_slot, const int32_t* last_token, int32_t n) {
   start_next();
   wait_for_previous();
@@ -95,6 +102,11 @@ void gather_as(const Launch& to, const TensorView& out, const TensorView& x, con
 }
 
 }  // namespace
+
+void launch_scatter(const Launch& to, int32_t* out, const int64_t* places, const int32_t* values, int64_t n) {
+  launch_kernel(to, scatter_kernel, static_cast<unsigned>(divide_up(n, kThreads)), kThreads, 0, out, places, values, n);
+  check_launch("scatter");
+}
 
 void launch_resolve_tokens(const Launch& to, const BatchView& batch, const int32_t* last_token) {
   const auto blocks = static_cast<unsigned>(divide_up(batch.num_tokens, kThreads));

@@ -38,6 +38,7 @@ struct AnyVector {
 };
 
 // elementwise.cu
+void launch_scatter(const Launch& to, int32_t* out, const int64_t* places, const int32_t* values, int64_t n);
 void launch_resolve_tokens(const Launch& to, const BatchView& batch, const int32_t* last_token);
 void launch_embedding(const Launch& to, TensorView out, TensorView table, int64_t vocab_begin, const int32_t* token_ids);
 void launch_silu_mul(const Launch& to, TensorView out, TensorView gate_up);
@@ -84,16 +85,38 @@ struct AttentionParams {
   const int32_t* block_tables = nullptr;
   int64_t block_table_stride = 0;
   int32_t num_tokens = 0, num_seqs = 0, max_query_len = 0, max_context_len = 0;
+  int64_t num_blocks = 0;  // of the cache
 
   // Query heads that share one KV head, at most.
   int32_t max_heads_per_kv() const { return group < q_heads ? group : q_heads; }
 };
 
-// attention_decode.cu: the sequences with exactly one query token, split over the context; leaves the others alone.
+// What the attention of a step of single tokens does first where cos_sin is given: QK-norm and rotation of q and k, and the write
+// of k and v to the cache. AttentionParams::q then is the row [q heads, k heads, v heads] of each token.
+struct RopeParams {
+  const float* cos_sin = nullptr;  // [T, D]
+  int64_t cos_sin_stride = 0;
+  AnyVector q_norm, k_norm;
+  float eps = 0.0f;
+  const int64_t* kv_index = nullptr;  // [T]; negative: not written
+  void* k = nullptr;                  // the caches of AttentionParams
+  void* v = nullptr;
+};
+
+// The sequences with exactly one query token, split over the context; leave the others alone.
+// attention_decode_mma.cu: tensor cores. Reads the batch, and with `rope` the older tokens' keys and values, before the kernels
+// that it overlaps have ended.
+bool decode_mma_supports(const AttentionParams& p, const RopeParams& rope);
+void launch_decode_mma(const Launch& to, const AttentionParams& p, const RopeParams& rope);
+size_t decode_mma_scratch_bytes(int sm_count);
+// attention_decode.cu: any element type.
 bool decode_attention_supports(const AttentionParams& p);
 void launch_decode_attention(const Launch& to, const AttentionParams& p);
 // The rest take sequences of any query length; skip_single leaves out those with one query token.
-// attention_prefill.cu: tensor cores.
+// attention_prefill_wgmma.cu: the tensor cores and the copy engine of sm_90.
+bool prefill_wgmma_supports(const Launch& to, const AttentionParams& p);
+void launch_prefill_wgmma(const Launch& to, const AttentionParams& p, bool skip_single);
+// attention_prefill.cu: the tensor cores of sm_80.
 bool prefill_attention_supports(const AttentionParams& p);
 void launch_prefill_attention(const Launch& to, const AttentionParams& p, bool skip_single);
 // attention_general.cu: float32 arithmetic, any even head_dim.

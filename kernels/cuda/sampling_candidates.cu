@@ -85,7 +85,7 @@ __global__ void choose_tokens_kernel(int32_t* tokens, int32_t* last_token, const
     if (!isnan(candidate.value)) best = Better()(best, candidate);
   }
   tokens[s] = best.token;
-  last_token[rows[s].slot] = best.token;
+  if (rows[s].slot >= 0) last_token[rows[s].slot] = best.token;
 }
 
 }  // namespace

@@ -31,12 +31,8 @@ class KvCache {
   int64_t num_blocks() const { return num_blocks_; }
   PagedKv layer(int64_t index) const;
 
-  const int32_t* block_tables() const { return block_tables_.as<int32_t>(); }  // device, [max_num_seqs, block_table_stride]
+  int32_t* block_tables() const { return block_tables_.as<int32_t>(); }  // device, [max_num_seqs, block_table_stride]
   int64_t block_table_stride() const { return max_blocks_per_seq_; }
-  // Where entry `index` of a slot's table lies on the device.
-  int32_t* block_table_entry(int64_t slot, int64_t index) const {
-    return block_tables_.as<int32_t>() + slot * max_blocks_per_seq_ + index;
-  }
 
  private:
   KvLayout layout_;

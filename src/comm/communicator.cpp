@@ -53,6 +53,15 @@ void Communicator::all_gather(void* recv, const void* send, size_t bytes) {
   do_all_gather(recv, send, bytes);
 }
 
+void Communicator::count(const CommCounters& more) {
+  counters_.all_reduce_calls += more.all_reduce_calls;
+  counters_.all_reduce_bytes += more.all_reduce_bytes;
+  counters_.all_gather_calls += more.all_gather_calls;
+  counters_.all_gather_bytes += more.all_gather_bytes;
+  const bool reduced_last = last_kind_.load(std::memory_order_relaxed) == Kind::kAllReduce;
+  last_number_.store(reduced_last ? counters_.all_reduce_calls : counters_.all_gather_calls, std::memory_order_relaxed);
+}
+
 std::string Communicator::last_collective() const {
   const Kind kind = last_kind_.load(std::memory_order_relaxed);
   if (kind == Kind::kNone) return "none yet";

@@ -20,6 +20,11 @@ struct CommCounters {
   int64_t all_reduce_bytes = 0;
   int64_t all_gather_calls = 0;
   int64_t all_gather_bytes = 0;  // sent by this rank
+
+  CommCounters operator-(const CommCounters& other) const {
+    return {all_reduce_calls - other.all_reduce_calls, all_reduce_bytes - other.all_reduce_bytes,
+            all_gather_calls - other.all_gather_calls, all_gather_bytes - other.all_gather_bytes};
+  }
 };
 
 class Communicator {
@@ -36,6 +41,8 @@ class Communicator {
   void all_gather(void* recv, const void* send, size_t bytes);
 
   const CommCounters& counters() const { return counters_; }
+  // Collectives that run without a call of the above: those of recorded work that is launched again.
+  void count(const CommCounters& more);
 
   // For the watchdog; may be called from another thread.
   std::string last_collective() const;                             // "all_reduce number 130, 8192 bytes"

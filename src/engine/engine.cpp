@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/trace.h"
 
 namespace lockstep {
 namespace {
@@ -76,23 +77,51 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params) {
   return next_id_++;
 }
 
-void Engine::send(StepPlan& plan) {
+void Engine::send(const StepPlan& plan) {
+  const TraceSpan span("broadcast");
   std::vector<std::byte> bytes = plan.serialize();
   world_.broadcast(bytes, "the step plan");
 }
 
-std::vector<SequenceOutput> Engine::step() {
-  StepPlan plan = scheduler_.schedule();
-  last_step_tokens_ = plan.num_tokens();
-  const Watchdog::Guard guard(watchdog_, describe(plan));
+bool Engine::launch_next() {
+  StepPlan plan;
+  {
+    const TraceSpan span("schedule");
+    plan = scheduler_.schedule();
+  }
+  if (plan.sequences.empty()) return false;
+  watchdog_.progress(describe(plan));
   send(plan);
-  const StepResult result = runner_.run(plan);
-  const std::vector<Sequence*> sampled = scheduler_.commit();
-  check(sampled.size() == result.tokens.size(), "step {} sampled {} tokens for {} sequences", plan.step, result.tokens.size(),
-        sampled.size());
+  runner_.launch(plan);
+  tokens_in_flight_.push_back(plan.num_tokens());
+  return true;
+}
 
+std::vector<SequenceOutput> Engine::step() {
+  // Until the device has two steps to do, or there is nothing that can be scheduled without the results of those.
+  const Watchdog::Guard guard(watchdog_, "the next step");
+  while (runner_.num_in_flight() < runner_.max_in_flight() && launch_next()) {
+  }
+  last_step_tokens_ = 0;
+  if (runner_.num_in_flight() == 0) return {};
+  StepResult result;
+  {
+    const TraceSpan span("wait");
+    result = runner_.wait();
+  }
+  const TraceSpan span("output");
+  last_step_tokens_ = tokens_in_flight_.front();
+  tokens_in_flight_.pop_front();
+  return take(result);
+}
+
+std::vector<SequenceOutput> Engine::take(const StepResult& result) {
+  const std::vector<Sequence*> sampled = scheduler_.commit();
+  check(sampled.size() == result.tokens.size(), "a step sampled {} tokens for {} sequences", result.tokens.size(),
+        sampled.size());
   std::vector<SequenceOutput> outputs;
   for (size_t i = 0; i < sampled.size(); ++i) {
+    if (sampled[i] == nullptr) continue;  // had ended with the step before
     Sequence& sequence = *sampled[i];
     SequenceOutput out;
     out.id = sequence.id;
@@ -121,10 +150,16 @@ std::vector<SequenceOutput> Engine::step() {
   return outputs;
 }
 
+void Engine::drain() {
+  while (runner_.num_in_flight() > 0) take(runner_.wait());
+  tokens_in_flight_.clear();
+}
+
 Floor Engine::measure_floor() {
   StepPlan plan;
   plan.kind = StepKind::kMeasure;
   const Watchdog::Guard guard(watchdog_, "the bandwidth measurement");
+  drain();
   send(plan);
   return measure(world_, runner_);
 }
@@ -132,6 +167,10 @@ Floor Engine::measure_floor() {
 void Engine::shutdown() {
   StepPlan plan;
   plan.kind = StepKind::kShutdown;
+  {
+    const Watchdog::Guard guard(watchdog_, "the last steps");
+    drain();
+  }
   send(plan);
 }
 
@@ -142,12 +181,15 @@ void serve_rank(const World& world, ModelRunner& runner, const EngineOptions& op
     std::vector<std::byte> bytes;
     world.broadcast(bytes, "the step plan", /*idle=*/true);
     const StepPlan plan = StepPlan::deserialize(bytes);
-    if (plan.kind == StepKind::kShutdown) return;
     const Watchdog::Guard guard(watchdog, describe(plan));
+    // Rank 0 waits for each step; this rank only keeps up with it.
+    const size_t may_remain = plan.kind == StepKind::kRun ? runner.max_in_flight() - 1 : 0;
+    while (runner.num_in_flight() > may_remain) runner.wait();
+    if (plan.kind == StepKind::kShutdown) return;
     if (plan.kind == StepKind::kMeasure) {
       measure(world, runner);
     } else {
-      runner.run(plan);
+      runner.launch(plan);
     }
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,9 +49,10 @@ class Engine {
   // Queues a prompt; ids count from 0. Throws Error for token ids outside the vocabulary or a prompt that cannot fit.
   int64_t add(std::vector<int32_t> prompt, const SamplingParams& params);
   bool has_work() const { return scheduler_.has_work(); }
-  // One step; the sequences that got a token, in the scheduler's order.
+  // Launches what the device has room for and waits for the oldest step: the sequences that got a token in it, in the scheduler's
+  // order.
   std::vector<SequenceOutput> step();
-  // Query tokens of the last step.
+  // Query tokens of the step whose outputs the last step() returned; 0 where there was none.
   int64_t last_step_tokens() const { return last_step_tokens_; }
   int64_t num_preemptions() const { return scheduler_.num_preemptions(); }  // since the start
   // Measures the floor on all ranks together.
@@ -59,7 +61,10 @@ class Engine {
   void shutdown();
 
  private:
-  void send(StepPlan& plan);
+  void send(const StepPlan& plan);
+  bool launch_next();  // false: nothing can be scheduled
+  std::vector<SequenceOutput> take(const StepResult& result);
+  void drain();
 
   const World& world_;
   ModelRunner& runner_;
@@ -68,6 +73,7 @@ class Engine {
   Watchdog watchdog_;
   std::unordered_map<int64_t, TextStream> texts_;  // of sequences that run or wait
   int64_t next_id_ = 0;
+  std::deque<int64_t> tokens_in_flight_;  // query tokens of each step
   int64_t last_step_tokens_ = 0;
 };
 

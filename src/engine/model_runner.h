@@ -1,7 +1,9 @@
 // ModelRunner: one rank's part of the model, and the execution of StepPlans on it. Every rank has one; it decides nothing.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,8 +11,10 @@
 #include "cache/kv_cache.h"
 #include "comm/communicator.h"
 #include "config/model_config.h"
+#include "engine/decode_graphs.h"
 #include "engine/sampler.h"
 #include "engine/staging.h"
+#include "engine/step_inputs.h"
 #include "engine/step_plan.h"
 #include "kernels/backend.h"
 #include "model/decoder.h"
@@ -40,8 +44,15 @@ class ModelRunner {
               std::unique_ptr<Weights> weights, const KvLayout& kv, int64_t num_kv_blocks, const RunnerLimits& limits);
   ~ModelRunner();
 
-  // Runs the step and waits for it. Every rank gets the same tokens.
+  // Issues the step. Where the device is asynchronous, max_in_flight() steps may be in flight at once; plans may then name tokens
+  // that steps in flight will produce.
+  void launch(const StepPlan& plan);
+  // Waits for the oldest step in flight. Every rank gets the same tokens.
+  StepResult wait();
+  // Both.
   StepResult run(const StepPlan& plan);
+  size_t num_in_flight() const { return in_flight_.size(); }
+  size_t max_in_flight() const { return backend_->is_asynchronous() ? results_.size() : 1; }
 
   const ModelConfig& config() const { return config_; }
   const Partition& partition() const { return partition_; }
@@ -53,16 +64,23 @@ class ModelRunner {
   Communicator& communicator() { return *comm_; }
 
  private:
-  struct Slot {
-    SlotSampling sampling;
-    std::vector<int32_t> blocks;  // host copy of the block table
+  // Where a step's results come to on the host; steps take turns.
+  struct HostResults {
+    int32_t* tokens = nullptr;          // pinned, [max_num_seqs]
+    LogprobResult* logprobs = nullptr;  // pinned, [max_num_seqs]
+    std::unique_ptr<StreamMark> arrived;
   };
-  // The plan as arrays, placed in staging_.
-  struct Inputs;
-  Inputs stage(const StepPlan& plan);
-  void apply_setups(const StepPlan& plan, const Inputs& inputs);
-  void apply_blocks(const StepPlan& plan, const Inputs& inputs);
-  void add_sampling_row(const PlannedSequence& sequence, Inputs& inputs) const;
+  struct InFlight {
+    int64_t step = 0;
+    std::vector<int32_t> slots;  // of the sequences that sample
+    std::vector<int32_t> logprob_index;
+    int32_t num_logprobs = 0;
+    HostResults* results = nullptr;
+  };
+
+  void run_forward(const StepInputs& in, int64_t max_context_len);  // up to the logits
+  void sample(const StepInputs& in);
+  BatchView batch_view(const StepInputs& in, int64_t max_context_len) const;
 
   ModelConfig config_;
   Partition partition_;
@@ -76,8 +94,10 @@ class ModelRunner {
   Staging staging_;
   Buffer sample_hidden_;  // [max_num_seqs, H] act: the rows that sample
   std::vector<Slot> slots_;
-  int32_t* host_tokens_ = nullptr;          // pinned, [max_num_seqs]
-  LogprobResult* host_logprobs_ = nullptr;  // pinned, [max_num_seqs]
+  DecodeGraphs graphs_;
+  std::array<HostResults, 2> results_;
+  size_t next_results_ = 0;
+  std::deque<InFlight> in_flight_;
 };
 
 }  // namespace lockstep

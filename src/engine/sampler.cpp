@@ -110,9 +110,10 @@ void Sampler::sample(int64_t num_rows, const SamplingRow* rows, const LogitEdit*
     thresholds = thresholds_.as<float>();
   }
   ops.sample_candidates(candidates_.as<Candidate>(), shard, vocab_begin, thresholds, rows);
-  comm_.all_gather(all_candidates_.data(), candidates_.data(), static_cast<size_t>(num_rows) * sizeof(Candidate));
-  ops.choose_tokens(tokens_.as<int32_t>(), last_token(), all_candidates_.as<Candidate>(), comm_.size(),
-                    static_cast<int32_t>(num_rows), rows);
+  // One rank's candidates are all there are.
+  auto* all = (comm_.size() == 1 ? candidates_ : all_candidates_).as<Candidate>();
+  comm_.all_gather(all, candidates_.data(), static_cast<size_t>(num_rows) * sizeof(Candidate));
+  ops.choose_tokens(tokens_.as<int32_t>(), last_token(), all, comm_.size(), static_cast<int32_t>(num_rows), rows);
   if (needs.num_logprobs > 0) ops.logprobs(logprobs_.as<LogprobResult>(), raw, tokens(), requests, needs.num_logprobs);
 }
 

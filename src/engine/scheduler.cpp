@@ -54,7 +54,6 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
 }
 
 StepPlan Scheduler::schedule() {
-  check(scheduled_.empty(), "a step is scheduled while the one before is not committed");
   StepPlan plan;
   plan.step = step_++;
   int64_t budget = limits_.max_num_batched_tokens;
@@ -62,24 +61,40 @@ StepPlan Scheduler::schedule() {
   for (const bool decoding : {true, false}) {
     for (size_t i = 0; i < running_.size() && budget > 0;) {
       Sequence& sequence = *running_[i];
+      if (sequence.num_pending > 0 && sequence.length() >= sequence.max_len) {  // will end with what is in flight
+        ++i;
+        continue;
+      }
       if ((sequence.length() - sequence.num_computed == 1) != decoding || schedule_running(sequence, budget, plan)) ++i;
     }
   }
   admit(budget, plan);
+  std::vector<Sequence*>& sampling = in_flight_.emplace_back();
   for (const Scheduled& s : scheduled_) {
-    PlannedSequence planned;
-    const Sequence& sequence = *s.sequence;
-    planned.slot = sequence.slot;
-    planned.context_start = static_cast<int32_t>(sequence.num_computed);
-    planned.output_index = static_cast<int32_t>(sequence.num_outputs());
-    planned.sample = sequence.num_computed + s.count == sequence.length();
-    const auto first = sequence.tokens.begin() + sequence.num_computed;
-    planned.tokens.assign(first, first + s.count);
-    // The device knows the token that it sampled last.
-    if (planned.sample && sequence.num_outputs() > 0) planned.tokens.back() = -1;
-    plan.sequences.push_back(std::move(planned));
+    plan.sequences.push_back(plan_sequence(*s.sequence, s.count));
+    s.sequence->num_computed += s.count;
+    if (plan.sequences.back().sample) {
+      sampling.push_back(s.sequence);
+      ++s.sequence->num_pending;
+    }
   }
+  scheduled_.clear();
+  if (plan.sequences.empty()) in_flight_.pop_back();
   return plan;
+}
+
+PlannedSequence Scheduler::plan_sequence(Sequence& sequence, int64_t count) const {
+  PlannedSequence planned;
+  planned.slot = sequence.slot;
+  planned.context_start = static_cast<int32_t>(sequence.num_computed);
+  planned.output_index = static_cast<int32_t>(sequence.num_outputs());
+  planned.sample = sequence.num_computed + count == sequence.length();
+  for (int64_t i = sequence.num_computed; i < sequence.num_computed + count; ++i) {
+    planned.tokens.push_back(i < sequence.num_known() ? sequence.tokens[static_cast<size_t>(i)] : -1);
+  }
+  // The device knows the token that it sampled last.
+  if (planned.sample && sequence.num_outputs() > 0) planned.tokens.back() = -1;
+  return planned;
 }
 
 bool Scheduler::schedule_running(Sequence& sequence, int64_t& budget, StepPlan& plan) {
@@ -115,12 +130,13 @@ void Scheduler::preempt(Sequence& victim, int64_t& budget, StepPlan& plan) {
   std::erase_if(plan.blocks, [&](const BlockAppend& append) { return append.slot == victim.slot; });
   victim.num_computed = 0;
   ++num_preemptions_;
-  waiting_.push_front(remove(victim));
+  waiting_.push_front(stop(victim));
 }
 
 void Scheduler::admit(int64_t& budget, StepPlan& plan) {
   while (!waiting_.empty() && budget > 0 && !free_slots_.empty()) {
     Sequence& sequence = *waiting_.front();
+    if (sequence.num_pending > 0) break;  // preempted with a token in flight
     // Room for all it has and the token to come: a sequence that only fits in part would soon preempt or be preempted.
     if (blocks_for(std::min(sequence.length() + 1, sequence.max_len)) > blocks_.num_free()) break;
     sequence.slot = free_slots_.back();
@@ -136,34 +152,43 @@ void Scheduler::admit(int64_t& budget, StepPlan& plan) {
 }
 
 std::vector<Sequence*> Scheduler::commit() {
-  std::vector<Sequence*> sampled;
-  for (const Scheduled& s : scheduled_) {
-    s.sequence->num_computed += s.count;
-    if (s.sequence->num_computed == s.sequence->length()) sampled.push_back(s.sequence);
-  }
-  scheduled_.clear();
+  check(!in_flight_.empty(), "a step is committed, but none is in flight");
+  std::vector<Sequence*> sampled = std::move(in_flight_.front());
+  in_flight_.pop_front();
   return sampled;
 }
 
 void Scheduler::append(Sequence& sequence, int32_t token) {
   sequence.tokens.push_back(token);
+  if (sequence.num_pending > 0) --sequence.num_pending;
   const auto& stops = sequence.stop_tokens;
-  if (std::find(stops.begin(), stops.end(), token) != stops.end() && sequence.num_outputs() > sequence.params.min_tokens) {
+  const int64_t num_outputs = sequence.num_known() - sequence.prompt_len;
+  if (std::find(stops.begin(), stops.end(), token) != stops.end() && num_outputs > sequence.params.min_tokens) {
     sequence.finish = FinishReason::kStop;
-  } else if (sequence.length() >= sequence.max_len) {
+  } else if (sequence.num_known() >= sequence.max_len) {
     sequence.finish = FinishReason::kLength;
   }
 }
 
-std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence) {
+std::unique_ptr<Sequence> Scheduler::stop(Sequence& sequence) {
   const auto it = std::find_if(running_.begin(), running_.end(), [&](const auto& s) { return s.get() == &sequence; });
-  check(it != running_.end(), "sequence {} is removed but does not run", sequence.id);
-  std::unique_ptr<Sequence> removed = std::move(*it);
+  std::unique_ptr<Sequence> stopped = std::move(*it);
   running_.erase(it);
-  for (const int32_t block : removed->blocks) blocks_.release(block);
-  removed->blocks.clear();
-  free_slots_.push_back(removed->slot);
-  removed->slot = -1;
+  for (const int32_t block : stopped->blocks) blocks_.release(block);
+  stopped->blocks.clear();
+  free_slots_.push_back(stopped->slot);
+  stopped->slot = -1;
+  return stopped;
+}
+
+std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence) {
+  for (std::vector<Sequence*>& step : in_flight_)
+    std::replace(step.begin(), step.end(), &sequence, static_cast<Sequence*>(nullptr));
+  if (sequence.slot >= 0) return stop(sequence);
+  const auto it = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& s) { return s.get() == &sequence; });
+  check(it != waiting_.end(), "sequence {} is removed but neither runs nor waits", sequence.id);
+  std::unique_ptr<Sequence> removed = std::move(*it);
+  waiting_.erase(it);
   return removed;
 }
 

@@ -3,6 +3,9 @@
 // First come, first served. Decoding sequences go before prefill chunks; a prompt longer than what is left of the token budget is
 // computed in chunks. When KV blocks run out, the sequence admitted last is preempted: its blocks are freed and it is computed
 // again, outputs included, once there is room.
+//
+// Steps may be scheduled before the tokens of earlier ones are known: such a token is scheduled as "what the device sampled
+// last". A sequence that turns out to have ended has then run once more, in vain.
 #pragma once
 
 #include <cstdint>
@@ -33,13 +36,15 @@ class Scheduler {
   void add(std::unique_ptr<Sequence> sequence);
 
   bool has_work() const { return !waiting_.empty() || !running_.empty(); }
-  // The next step's plan; empty sequences only when there is no work. Remembers what it scheduled until commit().
+  // The next step's plan. Empty when there is no work, or all of it waits for tokens of steps in flight. The step is in flight
+  // until commit().
   StepPlan schedule();
-  // The step ran: the scheduled tokens are computed. Returns the sequences that have sampled, in the order of their rows.
+  // The oldest step in flight has run. Returns the sequences that have sampled in it, in the order of their rows; null for one
+  // that has been removed meanwhile.
   std::vector<Sequence*> commit();
   // Appends a sampled token and sets `finish` if it ends the sequence (stop token, length).
   void append(Sequence& sequence, int32_t token);
-  // Frees the blocks and slot of a running sequence and forgets it; the object is handed back.
+  // Forgets a sequence that runs or waits, and frees its blocks and slot; the object is handed back.
   std::unique_ptr<Sequence> remove(Sequence& sequence);
 
   const BlockAllocator& blocks() const { return blocks_; }
@@ -57,6 +62,9 @@ class Scheduler {
   void grow_blocks(Sequence& sequence, int64_t length, StepPlan& plan);
   void preempt(Sequence& victim, int64_t& budget, StepPlan& plan);
   void admit(int64_t& budget, StepPlan& plan);
+  PlannedSequence plan_sequence(Sequence& sequence, int64_t count) const;
+  // Takes a sequence out of running_, with its blocks and slot.
+  std::unique_ptr<Sequence> stop(Sequence& sequence);
   int64_t blocks_for(int64_t length) const { return (length + limits_.block_size - 1) / limits_.block_size; }
 
   SchedulerLimits limits_;
@@ -64,7 +72,8 @@ class Scheduler {
   std::vector<int32_t> free_slots_;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
-  std::vector<Scheduled> scheduled_;
+  std::vector<Scheduled> scheduled_;                // in the step that is being made
+  std::deque<std::vector<Sequence*>> in_flight_;    // of each step, oldest first, those that sample
   int64_t step_ = 0;
   int64_t num_preemptions_ = 0;
 };

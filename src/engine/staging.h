@@ -1,8 +1,11 @@
 // Staging: everything small that a step uploads, gathered in one piece of host memory and copied in one go.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -11,12 +14,15 @@ namespace lockstep {
 
 class Staging {
  public:
-  explicit Staging(Backend& backend) : backend_(backend) {}
+  static constexpr size_t kSmallestCapacity = 4096;
+  // capacity: bytes to begin with.
+  explicit Staging(Backend& backend, size_t capacity = kSmallestCapacity) : backend_(backend) {
+    for (Turn& turn : turns_) turn.passed = backend.make_mark();
+    grow(capacity);
+  }
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
-  ~Staging() {
-    if (host_ != nullptr) backend_.release_host(host_);
-  }
+  ~Staging() { release_host(); }
 
   // Where an array lies; valid on the device once upload() has been called.
   template <typename T>
@@ -27,6 +33,7 @@ class Staging {
 
   void clear() { bytes_.clear(); }
 
+  // Places depend on the sizes of what was added since clear() only.
   template <typename T>
   Place<T> add(const std::vector<T>& values) {
     constexpr size_t kAlignment = 16;
@@ -37,36 +44,53 @@ class Staging {
     return place;
   }
 
-  // Copies all that was added to the device, on the stream. Grows the buffers at first; call only when the stream has passed the
-  // copy of the step before.
+  // Copies all that was added to the device, on the stream: what it holds for earlier steps has been used by then. The host may
+  // be two uploads ahead of the device.
   void upload() {
-    if (bytes_.size() > device_.bytes()) {
-      backend_.synchronize();
-      if (host_ != nullptr) backend_.release_host(host_);
-      host_ = nullptr;
-      const size_t capacity = bytes_.size() * 2;
-      device_ = Buffer(backend_, capacity, "step inputs");
-      host_ = static_cast<char*>(backend_.allocate_host(capacity));
-    }
+    if (bytes_.size() > device_.bytes()) grow(bytes_.size() * 2);
     if (bytes_.empty()) return;
-    std::memcpy(host_, bytes_.data(), bytes_.size());
-    backend_.copy_to_device(device_.data(), host_, bytes_.size());
+    Turn& turn = turns_[next_turn_];
+    next_turn_ = (next_turn_ + 1) % turns_.size();
+    turn.passed->wait();
+    std::memcpy(turn.host, bytes_.data(), bytes_.size());
+    backend_.copy_to_device(device_.data(), turn.host, bytes_.size());
+    turn.passed->record();
   }
 
   template <typename T>
   T* device(Place<T> place) const {
     return reinterpret_cast<T*>(device_.as<char>() + place.offset);
   }
-  template <typename T>
-  const T* host(Place<T> place) const {
-    return reinterpret_cast<const T*>(host_ + place.offset);
-  }
+
+  // Changes when the arrays have moved on the device.
+  int64_t generation() const { return generation_; }
 
  private:
+  struct Turn {
+    char* host = nullptr;
+    std::unique_ptr<StreamMark> passed;  // the stream has copied `host`
+  };
+
+  void grow(size_t capacity) {
+    backend_.synchronize();
+    release_host();
+    device_ = Buffer(backend_, capacity, "step inputs");
+    for (Turn& turn : turns_) turn.host = static_cast<char*>(backend_.allocate_host(capacity));
+    ++generation_;
+  }
+  void release_host() {
+    for (Turn& turn : turns_) {
+      if (turn.host != nullptr) backend_.release_host(turn.host);
+      turn.host = nullptr;
+    }
+  }
+
   Backend& backend_;
   std::vector<char> bytes_;
-  char* host_ = nullptr;
+  std::array<Turn, 2> turns_;
+  size_t next_turn_ = 0;
   Buffer device_;
+  int64_t generation_ = 0;
 };
 
 }  // namespace lockstep

@@ -28,6 +28,7 @@ class FakeOps final : public Ops {
     each(out, [&](int64_t, int64_t) { return value; });
   }
 
+  void scatter(int32_t*, const int64_t*, const int32_t*, int64_t) override { unused(); }
   void resolve_tokens(const BatchView&, const int32_t*) override { unused(); }
   void embedding(TensorView, TensorView, int64_t, const BatchView&) override { unused(); }
   void rope_table(TensorView, const float*, const BatchView&) override { unused(); }

@@ -1,0 +1,148 @@
+#include "engine/step_inputs.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+
+namespace lockstep {
+namespace {
+
+void apply_setups(const StepPlan& plan, std::vector<Slot>& slots, StepInputs& in) {
+  for (const SlotSetup& setup : plan.setups) {
+    Slot& slot = slots.at(static_cast<size_t>(setup.slot));
+    slot.sampling = setup.sampling;
+    slot.blocks.clear();
+    in.history.insert(in.history.end(), setup.prompt.begin(), setup.prompt.end());
+    in.history.insert(in.history.end(), setup.outputs.begin(), setup.outputs.end());
+    if (setup.last_token >= 0) {
+      in.last_token_places.push_back(setup.slot);
+      in.last_tokens.push_back(setup.last_token);
+    }
+  }
+}
+
+void apply_blocks(const StepPlan& plan, const CacheShape& cache, std::vector<Slot>& slots, StepInputs& in) {
+  for (const BlockAppend& append : plan.blocks) {
+    std::vector<int32_t>& blocks = slots.at(static_cast<size_t>(append.slot)).blocks;
+    check(static_cast<int64_t>(append.index) == static_cast<int64_t>(blocks.size()) && append.index < cache.block_table_stride &&
+              append.block >= 0 && append.block < cache.num_blocks,
+          "step {}: block {} as entry {} of slot {}, whose table has {} of {} entries", plan.step, append.block, append.index,
+          append.slot, blocks.size(), cache.block_table_stride);
+    blocks.push_back(append.block);
+    in.block_places.push_back(append.slot * cache.block_table_stride + append.index);
+    in.block_numbers.push_back(append.block);
+  }
+}
+
+void add_sampling_row(const PlannedSequence& sequence, const SlotSampling& s, StepInputs& in) {
+  SamplingRow row;
+  row.seed = s.seed;
+  row.slot = sequence.slot;
+  row.output_index = sequence.output_index;
+  row.temperature = s.temperature;
+  row.top_k = s.top_k;
+  row.top_p = s.top_p;
+  row.min_p = s.min_p;
+  row.repetition_penalty = s.repetition_penalty;
+  row.presence_penalty = s.presence_penalty;
+  row.frequency_penalty = s.frequency_penalty;
+  row.penalty_row = s.has_penalty() ? sequence.slot : -1;
+  row.edit_begin = static_cast<int32_t>(in.edits.size());
+  if (sequence.output_index < s.min_tokens) {
+    for (const int32_t token : s.stop_tokens) in.edits.push_back({token, -std::numeric_limits<float>::infinity()});
+  }
+  row.edit_end = static_cast<int32_t>(in.edits.size());
+  in.needs.processing |= s.has_penalty() || row.edit_end > row.edit_begin;
+  in.needs.filters |= s.has_filter();
+  if (s.logprobs >= 0) {
+    in.logprob_index.push_back(in.needs.num_logprobs++);
+    in.requests.push_back({static_cast<int32_t>(in.rows.size()), s.logprobs});
+  } else {
+    in.logprob_index.push_back(-1);
+  }
+  in.rows.push_back(row);
+}
+
+void add_sequence(const StepPlan& plan, const PlannedSequence& sequence, const Slot& slot, int64_t block_size, StepInputs& in) {
+  const auto count = static_cast<int32_t>(sequence.tokens.size());
+  const int32_t context = sequence.context_start + count;
+  check(count > 0 && context <= static_cast<int64_t>(slot.blocks.size()) * block_size,
+        "step {}: slot {} gets {} tokens after {}, but its {} blocks hold {}", plan.step, sequence.slot, count,
+        sequence.context_start, slot.blocks.size(), static_cast<int64_t>(slot.blocks.size()) * block_size);
+  for (int32_t i = 0; i < count; ++i) {
+    const int64_t position = sequence.context_start + i;
+    in.token_ids.push_back(sequence.tokens[static_cast<size_t>(i)]);
+    in.positions.push_back(static_cast<int32_t>(position));
+    in.token_slot.push_back(sequence.slot);
+    in.kv_index.push_back(slot.blocks[static_cast<size_t>(position / block_size)] * block_size + position % block_size);
+  }
+  in.query_start.push_back(static_cast<int32_t>(in.token_ids.size()));
+  in.context_len.push_back(context);
+  in.seq_slot.push_back(sequence.slot);
+  in.max_query_len = std::max(in.max_query_len, count);
+  in.max_context_len = std::max(in.max_context_len, context);
+  if (sequence.sample) {
+    in.sample_rows.push_back(static_cast<int32_t>(in.token_ids.size()) - 1);
+    add_sampling_row(sequence, slot.sampling, in);
+  }
+}
+
+}  // namespace
+
+StepInputs make_step_inputs(const StepPlan& plan, std::vector<Slot>& slots, const CacheShape& cache) {
+  StepInputs in;
+  apply_setups(plan, slots, in);
+  apply_blocks(plan, cache, slots, in);
+  in.query_start.push_back(0);
+  for (const PlannedSequence& sequence : plan.sequences) {
+    add_sequence(plan, sequence, slots.at(static_cast<size_t>(sequence.slot)), cache.block_size, in);
+  }
+  return in;
+}
+
+bool StepInputs::is_decode() const {
+  return max_query_len == 1 && rows.size() == seq_slot.size() && last_tokens.empty() && history.empty() &&
+         block_places.size() <= seq_slot.size();
+}
+
+void StepInputs::pad_decode(size_t bucket) {
+  for (size_t i = seq_slot.size(); i < bucket; ++i) {
+    token_ids.push_back(0);
+    positions.push_back(0);
+    token_slot.push_back(0);
+    kv_index.push_back(-1);
+    query_start.push_back(query_start.back() + 1);
+    context_len.push_back(0);
+    seq_slot.push_back(0);
+    sample_rows.push_back(static_cast<int32_t>(i));
+    SamplingRow nobody;
+    nobody.slot = -1;
+    rows.push_back(nobody);
+  }
+  block_places.resize(bucket, -1);
+  block_numbers.resize(bucket, 0);
+}
+
+void StepInputs::place(Staging& staging) {
+  // First those whose size is the bucket's in a padded step.
+  staging.clear();
+  p_kv_index = staging.add(kv_index);
+  p_rows = staging.add(rows);
+  p_token_ids = staging.add(token_ids);
+  p_positions = staging.add(positions);
+  p_token_slot = staging.add(token_slot);
+  p_query_start = staging.add(query_start);
+  p_context_len = staging.add(context_len);
+  p_seq_slot = staging.add(seq_slot);
+  p_sample_rows = staging.add(sample_rows);
+  p_block_places = staging.add(block_places);
+  p_block_numbers = staging.add(block_numbers);
+  p_last_token_places = staging.add(last_token_places);
+  p_last_tokens = staging.add(last_tokens);
+  p_edits = staging.add(edits);
+  p_requests = staging.add(requests);
+  p_history = staging.add(history);
+}
+
+}  // namespace lockstep

@@ -28,7 +28,7 @@ template <int NR, typename Q, typename T>
 inline void score_tile(const AttentionChunkArgs& a, const Q* const* q, const T* const* k, int64_t row, int64_t mr,
                        int64_t position) {
   float sums[kTileM * NR];
-  dot_tile<kTileM, NR, false>(sums, q + row, mr, k + position, a.head_dim, 0);
+  dot_tile<kTileM, NR, false>(sums, q + row, mr, k + position, a.head_dim, {});
   for (int64_t m = 0; m < mr; ++m) {
     for (int n = 0; n < NR; ++n) a.scores[(row + m) * kAttentionChunk + position + n] = sums[m * NR + n] * a.scale;
   }

@@ -99,19 +99,27 @@ inline __attribute__((always_inline)) void dot_step(Vec* acc, const X* const* x,
   }
 }
 
-// acc[m * NR + n] = x[m] . w[n] over the k elements of one K-block, lane by lane. Ahead: prefetch what lies `ahead` bytes past
-// each w. Step: elements from one operand of a row of w to its next; 0 where a row is contiguous.
-template <int MR, int NR, bool Ahead, int Step = 0, typename X, typename T>
-inline __attribute__((always_inline)) void dot_lanes(Vec* acc, const X* const* x, const T* const* w, int64_t k, int64_t ahead) {
+// What to ask of memory while a tile is computed: for cache line i of row n of w, at + i * line_step + n * row_step.
+struct Ahead {
+  const char* at = nullptr;
+  int64_t line_step = 0;
+  int64_t row_step = 0;
+};
+
+// acc[m * NR + n] = x[m] . w[n] over the k elements of one K-block, lane by lane. Prefetch: ask for what `ahead`
+// says. Step: elements from one operand of a row of w to its next; 0 where a row is contiguous.
+template <int MR, int NR, bool Prefetch, int Step = 0, typename X, typename T>
+inline __attribute__((always_inline)) void dot_lanes(Vec* acc, const X* const* x, const T* const* w, int64_t k,
+                                                     const Ahead& ahead) {
   constexpr int kElements = Products<X, T>::kElements;
 #pragma GCC unroll 32
   for (int i = 0; i < MR * NR; ++i) acc[i] = zero();
   int64_t i = 0;
-  if constexpr (Ahead) {
+  if constexpr (Prefetch) {
     constexpr int kLine = 64 / sizeof(T);  // elements of a cache line
     for (; i + kLine <= k; i += kLine) {
 #pragma GCC unroll 8
-      for (int n = 0; n < NR; ++n) prefetch(reinterpret_cast<const char*>(w[n] + i) + ahead);
+      for (int n = 0; n < NR; ++n) prefetch(ahead.at + i / kLine * ahead.line_step + n * ahead.row_step);
 #pragma GCC unroll 8
       for (int j = 0; j < kLine; j += kElements) dot_step<MR, NR, Step, false>(acc, x, w, i + j, kElements);
     }
@@ -121,14 +129,14 @@ inline __attribute__((always_inline)) void dot_lanes(Vec* acc, const X* const* x
 }
 
 // sums[m * NR + n] = x[m] . w[n] over one K-block, for mr <= MR rows of x.
-template <int MR, int NR, bool Ahead, int Step = 0, typename X, typename T>
-inline void dot_tile(float* sums, const X* const* x, int64_t mr, const T* const* w, int64_t k, int64_t ahead) {
+template <int MR, int NR, bool Prefetch, int Step = 0, typename X, typename T>
+inline void dot_tile(float* sums, const X* const* x, int64_t mr, const T* const* w, int64_t k, const Ahead& ahead) {
   if (mr == MR) {
     Vec acc[MR * NR];
-    dot_lanes<MR, NR, Ahead, Step>(acc, x, w, k, ahead);
+    dot_lanes<MR, NR, Prefetch, Step>(acc, x, w, k, ahead);
     reduce_all<MR * NR>(sums, acc);
   } else if constexpr (MR > 1) {
-    dot_tile<MR - 1, NR, Ahead, Step>(sums, x, mr, w, k, ahead);
+    dot_tile<MR - 1, NR, Prefetch, Step>(sums, x, mr, w, k, ahead);
   }
 }
 

@@ -64,11 +64,18 @@ inline void with_operands(const LinearArgs& a, Fn fn) {
   with_type(a.w_dtype, [&]<typename T>(const T* w) { fn(static_cast<const float*>(nullptr), w); });
 }
 
-// Prefetches go to the same place some tiles of w further, so that each line is asked for once, long before it is needed: this
-// many bytes at least, which are some microseconds of one core's bandwidth.
+// Prefetches go some tiles of w further, so that each line is asked for once, long before it is needed: this many bytes at least,
+// which are some microseconds of one core's bandwidth.
 constexpr int64_t kPrefetchDistance = 24 * 1024;
-inline int64_t prefetch_distance(int64_t tile_bytes) {
-  return tile_bytes == 0 ? 0 : (kPrefetchDistance + tile_bytes - 1) / tile_bytes * tile_bytes;
+// For a tile of NR rows whose K-block of `length` elements begins at w. Where the block is the whole row the tile is one run of
+// memory, and its lines are asked for in order, which the processor likes better for short rows; else row by row.
+template <int NR, typename T>
+inline Ahead ahead_of(const T* w, int64_t w_stride, int64_t length) {
+  constexpr int64_t kLine = 64;
+  const int64_t row_bytes = w_stride * static_cast<int64_t>(sizeof(T)), tile_bytes = NR * row_bytes;
+  const int64_t distance = tile_bytes == 0 ? 0 : (kPrefetchDistance + tile_bytes - 1) / tile_bytes * tile_bytes;
+  const bool one_run = length == w_stride;
+  return {reinterpret_cast<const char*>(w) + distance, one_run ? NR * kLine : kLine, one_run ? kLine : row_bytes};
 }
 
 // kStreamN rows of w against one row of x, which needs more of them than a tile of several does to hide the latency of its
@@ -78,7 +85,6 @@ constexpr int kStreamN = 8;
 template <typename X, typename T>
 inline void stream_one(const LinearArgs& a, int64_t n) {
   const T* base = static_cast<const T*>(a.w) + n * a.w_stride;
-  const int64_t ahead = prefetch_distance(kStreamN * a.w_stride * static_cast<int64_t>(sizeof(T)));
   const int64_t block_k = block_length<X>(a.k);
   Four total[kStreamN / 4] = {};
   for (int64_t k = 0; k < a.k; k += block_k) {
@@ -87,7 +93,8 @@ inline void stream_one(const LinearArgs& a, int64_t n) {
 #pragma GCC unroll 8
     for (int i = 0; i < kStreamN; ++i) w[i] = base + i * a.w_stride + k;
     Vec acc[kStreamN];
-    dot_lanes<1, kStreamN, true>(acc, x, w, min64(block_k, a.k - k), ahead);
+    const int64_t length = min64(block_k, a.k - k);
+    dot_lanes<1, kStreamN, true>(acc, x, w, length, ahead_of<kStreamN>(w[0], a.w_stride, length));
 #pragma GCC unroll 8
     for (int i = 0; i < kStreamN / 4; ++i) {
       const Four sums = reduce_add4(acc[4 * i], acc[4 * i + 1], acc[4 * i + 2], acc[4 * i + 3]);
@@ -101,7 +108,6 @@ inline void stream_one(const LinearArgs& a, int64_t n) {
 template <int MR, int NR, typename X, typename T>
 inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
   const T* base = static_cast<const T*>(a.w) + n * a.w_stride;
-  const int64_t ahead = prefetch_distance(NR * a.w_stride * static_cast<int64_t>(sizeof(T)));
   const int64_t block_k = block_length<X>(a.k);
   float sums[MR * NR];
   for (int64_t k = 0; k < a.k; k += block_k) {
@@ -114,9 +120,9 @@ inline void stream_rows(const LinearArgs& a, int64_t m, int64_t n) {
       const X* x[MR];
       for (int64_t j = 0; j < mr; ++j) x[j] = static_cast<const X*>(a.x) + (i + j) * a.x_stride + k;
       if (i == 0) {
-        dot_tile<MR, NR, true>(sums, x, mr, w, length, ahead);
+        dot_tile<MR, NR, true>(sums, x, mr, w, length, ahead_of<NR>(w[0], a.w_stride, length));
       } else {
-        dot_tile<MR, NR, false>(sums, x, mr, w, length, 0);
+        dot_tile<MR, NR, false>(sums, x, mr, w, length, {});
       }
       accumulate<NR>(a.out + i * a.out_stride + n, a.out_stride, sums, mr, NR, k == 0);
     }
@@ -187,7 +193,7 @@ inline void blocked(const LinearArgs& a, int64_t m_begin, int64_t m_end, int64_t
           const X* w[kTileN];
           for (int i = 0; i < kTileN; ++i) w[i] = block + (n - nb) * padded + i * kElements;
           float sums[kTileM * kTileN];
-          dot_tile<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, 0);
+          dot_tile<kTileM, kTileN, false, kStep>(sums, x, mr, w, length, {});
           accumulate<kTileN>(a.out + m * a.out_stride + n, a.out_stride, sums, mr, min64(kTileN, nb_end - n), k == 0);
         }
       }

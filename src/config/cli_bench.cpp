@@ -137,6 +137,21 @@ void add_bench_throughput(CliFlags& flags, CommandLine& result) {
       "  lockstep bench throughput --model DIR --dataset ShareGPT_V3_unfiltered_cleaned_split.json --num-requests 1000");
 }
 
+void add_bench_load(CliFlags& flags, CommandLine& result) {
+  BenchLoadOptions& b = result.bench_load;
+  add_model(flags, result);
+  flags.value("--repeats", "N", fmt::format("Measurements, of which the best counts (default: {})", b.repeats),
+              into_integer(b.repeats, 1, 100000));
+  flags.flag("--cold", "Drop the files from the page cache before each measurement, so that the disk is measured", b.cold);
+  flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
+  add_engine_flags(flags, result, false);
+  flags.app()->footer(
+      "All ranks load at once, as when a model is brought up. Beside it: the same reads by as many threads into a few buffers\n"
+      "that are used again and again, which is what the page cache or the disk gives; and, on the CPU, how fast memory is\n"
+      "written for the first time, which no loader can do without.\n"
+      "Example:\n  mpirun -np 2 lockstep bench load --model DIR");
+}
+
 void add_bench_kernels(CliFlags& flags, CommandLine& result) {
   BenchKernelsOptions& b = result.bench_kernels;
   add_model(flags, result);

@@ -19,6 +19,7 @@ enum class Command {
   kBenchThroughput,
   kBenchKernels,
   kBenchComm,
+  kBenchLoad,
   kBenchTokenize,
   kInspect,
   kConfig,
@@ -99,6 +100,12 @@ struct BenchTokenizeOptions {
   std::filesystem::path json;  // results also go here; empty: nowhere
 };
 
+struct BenchLoadOptions {
+  int32_t repeats = 3;
+  bool cold = false;           // drop the files from the page cache before each measurement
+  std::filesystem::path json;  // results also go here; empty: nowhere
+};
+
 struct InspectOptions {
   std::filesystem::path directory;   // a Hugging Face directory
   int32_t tensor_parallel_size = 0;  // 0: only list the tensors
@@ -123,6 +130,7 @@ struct CommandLine {
   BenchThroughputOptions bench_throughput;
   BenchKernelsOptions bench_kernels;
   BenchCommOptions bench_comm;
+  BenchLoadOptions bench_load;
   BenchTokenizeOptions bench_tokenize;
   InspectOptions inspect;
   TokenizeOptions tokenize;

@@ -19,30 +19,6 @@ constexpr int64_t kCudaReserve = 512ll << 20;
 // Share of the host's free memory that the KV pool of all CPU ranks may take.
 constexpr double kCpuKvShare = 0.5;
 
-// Threads for a CPU rank: each core that it may run on, shared with the ranks of this host that may run there too.
-int choose_threads(const World& world, int requested) {
-  if (requested > 0) return requested;
-  const cpu_set_t mine = own_affinity();
-  std::string mask(CPU_SETSIZE, '0');
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &mine)) mask[static_cast<size_t>(core)] = '1';
-  }
-  const std::string key = world.host() + '/';
-  const std::vector<std::string> all = world.all_gather(key + mask, "CPU affinity");
-  double share = 0.0;
-  for (size_t core = 0; core < mask.size(); ++core) {
-    if (mask[core] != '1') continue;
-    int users = 0;
-    for (const std::string& other : all) {
-      users += other.compare(0, key.size(), key) == 0 && other[key.size() + core] == '1' ? 1 : 0;
-    }
-    share += 1.0 / std::max(users, 1);
-  }
-  const double quota = own_cpu_quota();
-  if (quota > 0.0) share = std::min(share, quota / world.local_size());
-  return std::max(1, static_cast<int>(share + 1e-6));
-}
-
 bool use_cuda(DeviceChoice device) {
   if (device == DeviceChoice::kCpu) return false;
   const CudaPlatform platform = probe_cuda();
@@ -125,6 +101,29 @@ Workload share_workload(const World& world, const Workload& mine) {
 }
 
 }  // namespace
+
+int choose_threads(const World& world, int requested) {
+  if (requested > 0) return requested;
+  const cpu_set_t mine = own_affinity();
+  std::string mask(CPU_SETSIZE, '0');
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &mine)) mask[static_cast<size_t>(core)] = '1';
+  }
+  const std::string key = world.host() + '/';
+  const std::vector<std::string> all = world.all_gather(key + mask, "CPU affinity");
+  double share = 0.0;
+  for (size_t core = 0; core < mask.size(); ++core) {
+    if (mask[core] != '1') continue;
+    int users = 0;
+    for (const std::string& other : all) {
+      users += other.compare(0, key.size(), key) == 0 && other[key.size() + core] == '1' ? 1 : 0;
+    }
+    share += 1.0 / std::max(users, 1);
+  }
+  const double quota = own_cpu_quota();
+  if (quota > 0.0) share = std::min(share, quota / world.local_size());
+  return std::max(1, static_cast<int>(share + 1e-6));
+}
 
 std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& options, const ModelConfig& config,
                                       Workload workload) {

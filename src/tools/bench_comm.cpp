@@ -8,11 +8,11 @@
 #include <memory>
 #include <vector>
 
-#include "base/env.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/communicator.h"
 #include "kernels/backend.h"
+#include "tools/open_device.h"
 
 namespace lockstep {
 namespace {
@@ -24,19 +24,6 @@ struct Row {
   double us = 0.0;
   int64_t wrong = 0;  // elements, of all ranks
 };
-
-std::unique_ptr<Backend> open_device(const World& world, DeviceChoice device) {
-  const CudaPlatform platform = probe_cuda();
-  const bool available = platform.built && platform.device_count > 0;
-  const bool cuda = device == DeviceChoice::kCuda || (device == DeviceChoice::kAuto && available);
-  std::unique_ptr<Backend> backend;
-  world.phase("opening the device",
-              [&] { check(available || !cuda, "--device cuda: {}; use --device cpu or auto", platform.why_unavailable); });
-  const int index = cuda ? choose_cuda_device(world) : 0;
-  world.phase("opening the device",
-              [&] { backend = cuda ? make_cuda_backend(index) : make_cpu_backend(1, Env::read().cpu_isa.value_or("")); });
-  return backend;
-}
 
 // Small integers, different on every rank, whose sum float32 holds exactly.
 float contribution(int64_t i, int rank) { return static_cast<float>((i * 7 + rank * 3) % 61 - 30); }
@@ -102,7 +89,7 @@ class Bench {
 
 int run_bench_comm(const World& world, const CommandLine& command_line) {
   const BenchCommOptions& options = command_line.bench_comm;
-  const std::unique_ptr<Backend> backend = open_device(world, command_line.engine.device);
+  const std::unique_ptr<Backend> backend = open_device(world, command_line.engine.device, 1);
   const auto largest = static_cast<size_t>(*std::max_element(options.sizes.begin(), options.sizes.end()));
   const auto communicator = make_communicator(world, *backend, command_line.engine.allreduce, largest, 4096);
   world.barrier("bench comm: start");

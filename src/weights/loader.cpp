@@ -58,6 +58,38 @@ void cut(const Piece& piece, size_t tensor, int64_t most, std::vector<Chunk>& ch
   }
 }
 
+DType dtype_of(const TensorSource& source, size_t tensor) { return *source.tensors()[tensor].dtype; }
+
+int64_t bytes_of(const TensorSource& source, const Chunk& c) {
+  return c.elements() * static_cast<int64_t>(size_of(dtype_of(source, c.tensor)));
+}
+
+// All chunks of the partition in the order of the files, none larger than kChunkBytes in the source's dtype or in `dtype`.
+std::vector<Chunk> plan_chunks(const Partition& partition, const TensorSource& source, DType dtype) {
+  const std::vector<size_t> tensors = match_tensors(partition, source);
+  std::vector<Chunk> chunks;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto largest = static_cast<int64_t>(std::max(size_of(dtype_of(source, tensors[i])), size_of(dtype)));
+    cut(partition.pieces[i], tensors[i], kChunkBytes / largest, chunks);
+  }
+  std::stable_sort(chunks.begin(), chunks.end(), [](const Chunk& a, const Chunk& b) { return a.tensor < b.tensor; });
+  return chunks;
+}
+
+size_t count_readers(const std::vector<Chunk>& chunks) {
+  return std::min<size_t>({kMaxReaders, std::max(1u, std::thread::hardware_concurrency()), chunks.size()});
+}
+
+// Reads a chunk as it is in the source. raw: [rows, cols] of the chunk in the tensor's dtype; rows may be strided.
+void read_raw(const TensorSource& source, const Chunk& c, TensorView raw) {
+  const int64_t first = c.rows.begin * c.full_cols + c.cols.begin;
+  if (raw.contiguous() && (raw.cols == c.full_cols || raw.rows == 1)) {
+    source.read(c.tensor, first, raw.count(), raw.data);
+  } else {
+    for (int64_t r = 0; r < raw.rows; ++r) source.read(c.tensor, first + r * c.full_cols, raw.cols, raw.slice_rows(r, 1).data);
+  }
+}
+
 // Memory from which the device can copy, that frees itself.
 class HostBuffer {
  public:
@@ -80,25 +112,19 @@ class Loader {
   Loader(Weights& weights, const Partition& partition, const TensorSource& source, Backend& backend)
       : source_(source), backend_(backend), dtype_(weights.dtype()), in_place_(backend.kind() == DeviceKind::kCpu) {
     check_coverage(partition);
-    const std::vector<size_t> tensors = match_tensors(partition, source);
     for (const Parameter& p : partition.parameters) {
       const TensorView view = weights.get(p.name);
       check(view.rows == p.rows && view.cols == p.cols, "parameter '{}' is [{}, {}] in memory but [{}, {}] in the partition",
             p.name, view.rows, view.cols, p.rows, p.cols);
       parameters_.push_back({p.name, view, view.count()});
     }
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      const int64_t largest = static_cast<int64_t>(std::max(size_of(source_dtype(tensors[i])), size_of(dtype_)));
-      cut(partition.pieces[i], tensors[i], kChunkBytes / largest, chunks_);
-    }
-    // In the order of the files.
-    std::stable_sort(chunks_.begin(), chunks_.end(), [](const Chunk& a, const Chunk& b) { return a.tensor < b.tensor; });
+    chunks_ = plan_chunks(partition, source, dtype_);
     for (const Chunk& c : chunks_) total_bytes_ += source_bytes(c);
   }
 
   // Returns the bytes that were read.
   int64_t run(const LoadProgress& progress) {
-    const size_t readers = std::min<size_t>({kMaxReaders, std::max(1u, std::thread::hardware_concurrency()), chunks_.size()});
+    const size_t readers = count_readers(chunks_);
     if (!in_place_) {
       for (size_t i = 0; i < readers + kSpareBuffers; ++i) free_.push_back(staging_.emplace_back(backend_, kChunkBytes).data());
     }
@@ -133,8 +159,8 @@ class Loader {
     void* data;
   };
 
-  DType source_dtype(size_t tensor) const { return *source_.tensors()[tensor].dtype; }
-  int64_t source_bytes(const Chunk& c) const { return c.elements() * static_cast<int64_t>(size_of(source_dtype(c.tensor))); }
+  DType source_dtype(size_t tensor) const { return dtype_of(source_, tensor); }
+  int64_t source_bytes(const Chunk& c) const { return bytes_of(source_, c); }
   TensorView destination(const Chunk& c) const {
     return parameters_[c.parameter].view.slice_rows(c.to_row, c.rows.size()).slice_cols(c.to_col, c.cols.size());
   }
@@ -173,12 +199,7 @@ class Loader {
   void read_chunk(const Chunk& c, TensorView to, char* scratch) const {
     const DType from_dtype = source_dtype(c.tensor);
     const TensorView raw = from_dtype == dtype_ ? to : TensorView(scratch, from_dtype, to.rows, to.cols);
-    const int64_t first = c.rows.begin * c.full_cols + c.cols.begin;
-    if (raw.contiguous() && (raw.cols == c.full_cols || raw.rows == 1)) {
-      source_.read(c.tensor, first, raw.count(), raw.data);
-    } else {
-      for (int64_t r = 0; r < raw.rows; ++r) source_.read(c.tensor, first + r * c.full_cols, raw.cols, raw.slice_rows(r, 1).data);
-    }
+    read_raw(source_, c, raw);
     if (from_dtype == dtype_) return;
     bool finite = true;
     if (to.contiguous()) {
@@ -296,6 +317,44 @@ LoadReport load_tensors(Weights& weights, const Partition& partition, const Tens
   report.header_bytes = source.header_bytes();
   report.checkpoint_bytes = total_bytes(source);
   report.bytes_read = Loader(weights, partition, source, backend).run(progress);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+LoadReport read_tensors(const Partition& partition, const TensorSource& source, DType dtype) {
+  const std::vector<Chunk> chunks = plan_chunks(partition, source, dtype);
+  const size_t readers = count_readers(chunks);
+  std::vector<std::unique_ptr<char[]>> buffers;
+  for (size_t i = 0; i < readers; ++i) buffers.push_back(std::make_unique<char[]>(kChunkBytes));  // zeros: every page is there
+  std::atomic<size_t> next = 0;
+  std::mutex mutex;
+  std::exception_ptr error;
+  LoadReport report;
+  report.header_bytes = source.header_bytes();
+  report.checkpoint_bytes = total_bytes(source);
+  const auto start = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> threads;
+    for (const auto& buffer : buffers) {
+      threads.emplace_back([&, data = buffer.get()] {
+        int64_t done = 0;
+        try {
+          for (size_t i = next++; i < chunks.size(); i = next++) {
+            const Chunk& c = chunks[i];
+            read_raw(source, c, TensorView(data, dtype_of(source, c.tensor), c.rows.size(), c.cols.size()));
+            done += bytes_of(source, c);
+          }
+        } catch (...) {
+          const std::lock_guard lock(mutex);
+          error = std::current_exception();
+          next = chunks.size();
+        }
+        const std::lock_guard lock(mutex);
+        report.bytes_read += done;
+      });
+    }
+  }
+  if (error) std::rethrow_exception(error);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

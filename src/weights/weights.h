@@ -52,6 +52,10 @@ LoadReport load_checkpoint(Weights& weights, const Partition& partition, const s
 LoadReport load_tensors(Weights& weights, const Partition& partition, const TensorSource& source, Backend& backend,
                         const LoadProgress& progress);
 
+// What the files give: reads the same pieces in the same chunks with as many threads as load_tensors() would for weights in
+// `dtype`, but into a few buffers that are used again and again, and keeps nothing. For `bench load`.
+LoadReport read_tensors(const Partition& partition, const TensorSource& source, DType dtype);
+
 // --load-format dummy: random linears and embeddings (uniform, standard deviation 0.02), norms 1, biases small; the same whole
 // model for every tp.
 void fill_dummy(Weights& weights, const Partition& partition, uint64_t seed, Backend& backend);

@@ -13,6 +13,7 @@ class CodePointSet {
   CodePointSet() = default;
   CodePointSet(char32_t first, char32_t last) : ranges_{{first, last}} {}
 
+  void append(char32_t first, char32_t last) { ranges_.emplace_back(first, last); }  // behind all members, with a gap
   void unite(const CodePointSet& other);
   void intersect(const CodePointSet& other);
   void complement();

@@ -132,7 +132,7 @@ CodePointSet code_points_of(std::string_view members, const std::string& where) 
     size_t i = m.begin;
     const char32_t first = next_code_point(all, i);
     i = previous_character(all, m.end);
-    out.unite({first, next_code_point(all, i)});
+    out.append(first, next_code_point(all, i));
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <map>
 #include <optional>
 #include <variant>
 
@@ -196,8 +197,11 @@ class Translator {
 
   void append_escaped(char32_t c) { out_ += fmt::format("\\x{{{:X}}}", static_cast<uint32_t>(c)); }
 
-  CodePointSet computed(const Set& set) const {
-    CodePointSet out = set.members.empty() ? CodePointSet() : code_points_of(set.members, where_);
+  // PCRE2 is asked about every code point, so each question is asked once.
+  CodePointSet computed(const Set& set) {
+    auto it = computed_.find(set.members);
+    if (it == computed_.end()) it = computed_.emplace(set.members, code_points_of(set.members, where_)).first;
+    CodePointSet out = it->second;
     if (set.negated) out.complement();
     return out;
   }
@@ -211,7 +215,10 @@ class Translator {
     if (follows("]")) refuse("a class that begins with ']'");
     std::optional<CodePointSet> all;  // the operands of && so far
     CodePointSet current;
+    std::string members;  // of the current operand too, not computed yet
     const auto close_operand = [&] {
+      if (!members.empty()) current.unite(computed({members}));
+      members.clear();
       if (all) {
         all->intersect(current);
       } else {
@@ -229,7 +236,7 @@ class Translator {
       } else if (follows("[")) {
         current.unite(class_set(depth + 1));
       } else {
-        current.unite(class_item());
+        class_item(members, current);
       }
     }
     ++i_;
@@ -238,18 +245,22 @@ class Translator {
     return *all;
   }
 
-  // A character, a range or a shorthand.
-  CodePointSet class_item() {
+  // A character, a range or a shorthand: appended to `members`, or united with `current` if it is negated.
+  void class_item(std::string& members, CodePointSet& current) {
     const Item first = class_atom();
-    if (const auto* set = std::get_if<Set>(&first)) return computed(*set);
+    if (const auto* set = std::get_if<Set>(&first)) {
+      if (set->negated) return current.unite(computed(*set));
+      members += set->members;
+      return;
+    }
     const char32_t low = std::get<char32_t>(first);
-    if (!follows("-") || follows("-]") || follows("-[") || follows("-&&")) return {low, low};
+    if (!follows("-") || follows("-]") || follows("-[") || follows("-&&")) return current.unite({low, low});
     if (low == '-') refuse("a range that begins with '-'");
     ++i_;
     const Item second = class_atom();
     const auto* high = std::get_if<char32_t>(&second);
     if (high == nullptr || *high < low) refuse("a range that does not end in a higher character");
-    return {low, *high};
+    current.unite({low, *high});
   }
 
   Item class_atom() {
@@ -419,6 +430,7 @@ class Translator {
   size_t i_ = 0;
   bool caseless_ = false;
   char literal_ = 0;  // the preceding letter under (?i), in lower case
+  std::map<std::string, CodePointSet> computed_;
 };
 
 }  // namespace

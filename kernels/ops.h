@@ -152,8 +152,8 @@ class Ops {
   virtual void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                          const PagedKv& kv) = 0;
 
-  // norm_rope_store(), then attention(); qkv is left in either state. The batch's arrays must have been written before the first
-  // op of the step was launched.
+  // norm_rope_store(), then attention(); qkv is left in either state. The batch's arrays must have been written before the step's
+  // rope_table() was called.
   virtual void rope_attention(TensorView out, TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm,
                               float eps, TensorView cos_sin, float scale, const BatchView& batch, const PagedKv& kv) {
     norm_rope_store(qkv, heads, q_norm, k_norm, eps, cos_sin, batch, kv);

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/reduce.cuh"
 
 namespace lockstep::cuda {
 
@@ -42,5 +43,42 @@ struct QueryHeads {
     count = static_cast<int>(end < p.q_heads ? end : p.q_heads) - first;
   }
 };
+
+// By how much a score may exceed (in base 2) the maximum in use before sums are rescaled to a new one: the weights stay below
+// 2^8, which is exact enough in every type that they take.
+inline constexpr float kTopSlack = 8.0f;
+
+__device__ __forceinline__ float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Blocks in a row of the grid are dealt to the sequences in order, blocks_of(s) to sequence s: finds the one that has `block`,
+// and which of its blocks that is. The whole warp calls; blocks_of() gets sequences below num_seqs. False: the block has no
+// sequence.
+template <typename BlocksOf>
+__device__ __forceinline__ bool find_sequence(int num_seqs, int block, BlocksOf blocks_of, int& seq, int& place) {
+  const int lane = threadIdx.x % 32;
+  int before = 0;  // blocks of the sequences before `base`
+  for (int base = 0; base < num_seqs; base += 32) {
+    const int own = base + lane < num_seqs ? blocks_of(base + lane) : 0;
+    int last = own;  // blocks up to and including this lane's
+#pragma unroll
+    for (int offset = 1; offset < 32; offset *= 2) {
+      const int other = __shfl_up_sync(kFullMask, last, offset);
+      if (lane >= offset) last += other;
+    }
+    const unsigned reach = __ballot_sync(kFullMask, block < before + last);
+    if (reach != 0) {
+      const int found = __ffs(static_cast<int>(reach)) - 1;
+      seq = base + found;
+      place = block - before - __shfl_sync(kFullMask, last - own, found);
+      return true;
+    }
+    before += __shfl_sync(kFullMask, last, 31);
+  }
+  return false;
+}
 
 }  // namespace lockstep::cuda

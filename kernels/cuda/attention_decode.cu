@@ -1,11 +1,14 @@
 // Attention of sequences with one query token: split over the context (flash decoding; Dao, Haziza, Massa, Sizov 2023), then
-// combined in a fixed order.
+// combined in a fixed order. In float32 arithmetic: for float32, and for what the tensor-core kernel does not take.
 //
 // A block takes one sequence, up to kHeads query heads of one KV head, and one split of the context. Groups of kLanes lanes take
 // one token each: every lane holds the same few elements of the token's key and value, loaded once for all query heads, and of
 // each head's accumulator. Each group keeps its own running softmax; they meet in shared memory at the end.
+#include <algorithm>
+
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace lockstep::cuda {
@@ -46,6 +49,8 @@ __global__ void __launch_bounds__(kThreads) decode_attention_kernel(AttentionPar
   __shared__ float4 out_shared[kGroups][kHeads][kPlanes][kLanes];
   __shared__ float2 stats_shared[kGroups][kHeads];
 
+  start_next();
+  wait_for_previous();
   const int seq = blockIdx.y;
   const int token = p.query_start[seq];
   if (p.query_start[seq + 1] - token != 1) return;
@@ -196,6 +201,8 @@ __global__ void __launch_bounds__(kThreads) decode_attention_kernel(AttentionPar
 // out = the splits' results, weighted; one block a (query head, sequence).
 template <typename T>
 __global__ void __launch_bounds__(kThreads) combine_splits_kernel(AttentionParams p, Partials partials) {
+  start_next();
+  wait_for_previous();
   const int head = blockIdx.x;
   const int seq = blockIdx.y;
   const int token = p.query_start[seq];
@@ -235,10 +242,11 @@ void launch(const Launch& to, const AttentionParams& p) {
   partials.out = reinterpret_cast<float*>(partials.stats + static_cast<int64_t>(p.num_seqs) * p.q_heads * splits);
   const dim3 grid(static_cast<unsigned>(p.kv_heads * tiles_per_kv_head), static_cast<unsigned>(p.num_seqs),
                   static_cast<unsigned>(splits));
-  decode_attention_kernel<T, kVec, kLanes, kChunks, kHeads><<<grid, kThreads, 0, to.stream>>>(p, partials, tiles_per_kv_head);
+  launch_kernel(to, decode_attention_kernel<T, kVec, kLanes, kChunks, kHeads>, grid, dim3(kThreads), 0, p, partials,
+                tiles_per_kv_head);
   if (splits > 1) {
     const dim3 combine_grid(static_cast<unsigned>(p.q_heads), static_cast<unsigned>(p.num_seqs));
-    combine_splits_kernel<T><<<combine_grid, kThreads, 0, to.stream>>>(p, partials);
+    launch_kernel(to, combine_splits_kernel<T>, combine_grid, dim3(kThreads), 0, p, partials);
   }
 }
 
@@ -283,7 +291,9 @@ void launch_for_dim(const Launch& to, const AttentionParams& p) {
 // With more than one split there are fewer than kBlocksPerSm * sm_count blocks before the split, so fewer than twice that after
 // it, of kMaxHeads heads each.
 size_t scratch_bytes_needed(int sm_count) {
-  return static_cast<size_t>(2 * kBlocksPerSm) * static_cast<size_t>(sm_count) * kMaxHeads * (kMaxHeadDim + 2) * sizeof(float);
+  const size_t own =
+      static_cast<size_t>(2 * kBlocksPerSm) * static_cast<size_t>(sm_count) * kMaxHeads * (kMaxHeadDim + 2) * sizeof(float);
+  return std::max(own, decode_mma_scratch_bytes(sm_count));
 }
 
 bool decode_attention_supports(const AttentionParams& p) {

@@ -1,6 +1,7 @@
 // Causal attention over the paged context in float32 arithmetic: for float32, and for what the tensor-core kernel does not take.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace lockstep::cuda {
@@ -43,6 +44,8 @@ template <typename T, int kPerLane>
 __global__ void __launch_bounds__(kThreads) general_attention_kernel(AttentionParams p, bool skip_single) {
   extern __shared__ float4 shared[];
   Tile<kPerLane>& tile = *reinterpret_cast<Tile<kPerLane>*>(shared);
+  start_next();
+  wait_for_previous();
   const int seq = blockIdx.z;
   const int first_token = p.query_start[seq];
   const int query_len = p.query_start[seq + 1] - first_token;
@@ -140,7 +143,7 @@ void launch_tiled(const Launch& to, const AttentionParams& p, bool skip_single) 
   const int64_t rows = static_cast<int64_t>(p.max_query_len) * p.max_heads_per_kv();
   const dim3 grid(static_cast<unsigned>(divide_up(rows, kRows)), static_cast<unsigned>(p.kv_heads),
                   static_cast<unsigned>(p.num_seqs));
-  general_attention_kernel<T, kPerLane><<<grid, kThreads, kBytes, to.stream>>>(p, skip_single);
+  launch_kernel(to, general_attention_kernel<T, kPerLane>, grid, dim3(kThreads), kBytes, p, skip_single);
 }
 
 // ---- any head_dim: one block a (query token, query head) ----
@@ -151,6 +154,8 @@ constexpr int kWideKeys = 32;  // keys a round
 template <typename T>
 __global__ void __launch_bounds__(kThreads) wide_attention_kernel(AttentionParams p, bool skip_single) {
   extern __shared__ float wide_shared[];
+  start_next();
+  wait_for_previous();
   const int dim = p.head_dim;
   float* q = wide_shared;
   float* acc = q + dim;
@@ -222,7 +227,7 @@ void launch_general_attention(const Launch& to, const AttentionParams& p, bool s
       const dim3 grid(static_cast<unsigned>(p.max_query_len), static_cast<unsigned>(p.q_heads),
                       static_cast<unsigned>(p.num_seqs));
       const size_t bytes = (2 * static_cast<size_t>(p.head_dim) + kWideKeys) * sizeof(float);
-      wide_attention_kernel<T><<<grid, kThreads, bytes, to.stream>>>(p, skip_single);
+      launch_kernel(to, wide_attention_kernel<T>, grid, dim3(kThreads), bytes, p, skip_single);
     }
   });
   check_launch("attention");

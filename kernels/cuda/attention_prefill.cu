@@ -6,6 +6,7 @@
 // copies: the values of a tile while its scores are computed, the keys of the next while the values are used.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/convert.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/reduce.cuh"
 
@@ -61,6 +62,8 @@ __global__ void __launch_bounds__(kThreads) prefill_attention_kernel(AttentionPa
   constexpr bool kQueriesInRegisters = kDim <= 128;
   extern __shared__ uint4 prefill_shared[];
   Shared& tiles = *reinterpret_cast<Shared*>(prefill_shared);
+  start_next();
+  wait_for_previous();
 
   const int seq = blockIdx.z;
   const int first_token = p.query_start[seq];
@@ -223,7 +226,7 @@ void launch(const Launch& to, const AttentionParams& p, bool skip_single) {
   const int64_t rows = static_cast<int64_t>(p.max_query_len) * p.max_heads_per_kv();
   const dim3 grid(static_cast<unsigned>(divide_up(rows, kRows)), static_cast<unsigned>(p.kv_heads),
                   static_cast<unsigned>(p.num_seqs));
-  prefill_attention_kernel<T, kDim><<<grid, kThreads, kBytes, to.stream>>>(p, skip_single);
+  launch_kernel(to, prefill_attention_kernel<T, kDim>, grid, dim3(kThreads), kBytes, p, skip_single);
 }
 
 template <typename T>

@@ -1,15 +1,16 @@
 // Rotary embedding: its table, and QK-norm + rotation + the write to the KV cache in one kernel.
-#include "kernels/cuda/convert.cuh"
-#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/launch_kernel.cuh"
+#include "kernels/cuda/rope.cuh"
 
 namespace lockstep::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
 
 // One thread a (token, pair).
 __global__ void rope_table_kernel(TensorView cos_sin, const float* inv_freq, const int32_t* positions) {
+  start_next();
+  wait_for_previous();
   const int64_t half = cos_sin.cols / 2;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= cos_sin.rows * half) return;
@@ -34,84 +35,61 @@ struct StoreParams {
   int64_t block_size;
 };
 
-// One warp a (token, head); a lane takes N neighbouring pairs at a time.
-template <typename T, int N>
+// kLanes neighbouring lanes a (token, head), N neighbouring pairs a lane at a time.
+template <typename T, int kLanes, int N>
 __global__ void __launch_bounds__(kThreads) norm_rope_store_kernel(StoreParams p) {
-  const int lane = threadIdx.x % 32;
-  const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  start_next();
+  wait_for_previous();
+  const int sub = threadIdx.x % kLanes;
+  const int64_t item = static_cast<int64_t>(blockIdx.x) * (kThreads / kLanes) + threadIdx.x / kLanes;
   const int heads = p.q_heads + 2 * p.kv_heads;
   const int64_t t = item / heads;
-  if (t >= p.qkv.rows) return;  // the whole warp
+  if (t >= p.qkv.rows) return;  // all lanes of the head
   const int head = static_cast<int>(item - t * heads);
   const int dim = p.head_dim;
-  const int half = dim / 2;
   T* x = static_cast<T*>(p.qkv.data) + t * p.qkv.stride + static_cast<int64_t>(head) * dim;
 
-  // Where this head goes in the cache; nullptr for a query head.
+  // Where this head goes in the cache; nullptr for a query head and for a padded token.
   T* cache = nullptr;
-  if (head >= p.q_heads) {
-    const bool is_v = head >= p.q_heads + p.kv_heads;
-    const int64_t kv_head = head - p.q_heads - (is_v ? p.kv_heads : 0);
-    const int64_t index = p.kv_index[t];
-    const int64_t block = index / p.block_size;
-    const int64_t row = (block * p.kv_heads + kv_head) * p.block_size + (index - block * p.block_size);
-    cache = static_cast<T*>(is_v ? p.v : p.k) + row * dim;
-    if (is_v) {
-      for (int i = lane * N; i < dim; i += 32 * N) store_vec(cache + i, load_vec<N>(x + i));
-      return;
-    }
+  const bool is_v = head >= p.q_heads + p.kv_heads;
+  if (head >= p.q_heads && p.kv_index[t] >= 0) {
+    const int kv_head = head - p.q_heads - (is_v ? p.kv_heads : 0);
+    cache = static_cast<T*>(is_v ? p.v : p.k) + kv_row(p.kv_index[t], kv_head, p.kv_heads, p.block_size) * dim;
   }
-
-  const AnyVector norm = head < p.q_heads ? p.q_norm : p.k_norm;
-  float scale = 1.0f;
-  if (norm.data) {
-    float squares = 0.0f;
-    for (int i = lane * N; i < dim; i += 32 * N) {
-      const Vec<T, N> v = load_vec<N>(x + i);
-#pragma unroll
-      for (int j = 0; j < N; ++j) squares += to_float(v.v[j]) * to_float(v.v[j]);
-    }
-    scale = 1.0f / sqrtf(warp_reduce(squares, Sum()) / static_cast<float>(dim) + p.eps);
+  if (is_v) {
+    if (cache == nullptr) return;
+    constexpr int kWidth = N == 1 ? 1 : 2 * N;
+    for (int i = sub * kWidth; i < dim; i += kLanes * kWidth) store_vec(cache + i, load_vec<kWidth>(x + i));
+    return;
   }
   const float* cos_sin = static_cast<const float*>(p.cos_sin.data) + t * p.cos_sin.stride;
-  for (int i = lane * N; i < half; i += 32 * N) {
-    const Vec<T, N> low = load_vec<N>(x + i);
-    const Vec<T, N> high = load_vec<N>(x + half + i);
-    Vec<float, 2 * N> angle;  // cos, sin, cos, ...
-    if constexpr (N == 1) {   // the table's rows may lie anywhere
-      angle.v[0] = cos_sin[2 * i];
-      angle.v[1] = cos_sin[2 * i + 1];
-    } else {
-      angle = load_vec<2 * N>(cos_sin + 2 * i);
-    }
-    Vec<T, N> new_low, new_high;
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      float a = to_float(low.v[j]);
-      float b = to_float(high.v[j]);
-      if (norm.data) {
-        a *= scale * load_any<1>(norm, i + j).v[0];
-        b *= scale * load_any<1>(norm, half + i + j).v[0];
-      }
-      const float c = angle.v[2 * j];
-      const float s = angle.v[2 * j + 1];
-      new_low.v[j] = from_float<T>(a * c - b * s);
-      new_high.v[j] = from_float<T>(b * c + a * s);
-    }
-    store_vec(x + i, new_low);
-    store_vec(x + half + i, new_high);
-    if (cache) {
-      store_vec(cache + i, new_low);
-      store_vec(cache + half + i, new_high);
-    }
-  }
+  norm_rope_head<kLanes, N>(x, dim, head < p.q_heads ? p.q_norm : p.k_norm, p.eps, cos_sin, sub,
+                            [&](int i, const Vec<T, N>& low, const Vec<T, N>& high) {
+                              store_vec(x + i, low);
+                              store_vec(x + dim / 2 + i, high);
+                              if (cache) {
+                                store_vec(cache + i, low);
+                                store_vec(cache + dim / 2 + i, high);
+                              }
+                            });
+}
+
+template <typename T, int kLanes, int N>
+void launch_store(const Launch& to, const StoreParams& p) {
+  const int64_t heads = p.qkv.rows * (p.q_heads + 2 * p.kv_heads);
+  launch_kernel(to, norm_rope_store_kernel<T, kLanes, N>, dim3(static_cast<unsigned>(divide_up(heads, kThreads / kLanes))),
+                dim3(kThreads), 0, p);
 }
 
 }  // namespace
 
 void launch_rope_table(const Launch& to, TensorView cos_sin, const float* inv_freq, const int32_t* positions) {
   const auto blocks = static_cast<unsigned>(divide_up(cos_sin.rows * (cos_sin.cols / 2), kThreads));
-  rope_table_kernel<<<blocks, kThreads, 0, to.stream>>>(cos_sin, inv_freq, positions);
+  // The step's first op: it waits for what has written the batch, so that later kernels may read the batch, and what earlier
+  // steps have left in the cache, while they overlap.
+  Launch alone = to;
+  alone.overlap = false;
+  launch_kernel(alone, rope_table_kernel, dim3(blocks), dim3(kThreads), 0, cos_sin, inv_freq, positions);
   check_launch("rope_table");
 }
 
@@ -119,16 +97,20 @@ void launch_norm_rope_store(const Launch& to, TensorView qkv, const HeadLayout& 
                             float eps, TensorView cos_sin, const int64_t* kv_index, const PagedKv& kv) {
   const StoreParams p = {qkv,  cos_sin,       q_norm,         k_norm,         eps,          kv_index, kv.k,
                          kv.v, heads.q_heads, heads.kv_heads, heads.head_dim, kv.block_size};
-  const auto blocks = static_cast<unsigned>(divide_up(qkv.rows * (heads.q_heads + 2 * heads.kv_heads), kWarps));
-  const size_t pair_bytes = 2 * size_of(qkv.dtype);
-  const bool vectors = heads.head_dim % 4 == 0 && rows_aligned(qkv, 2) && rows_aligned(cos_sin, 4) &&
-                       aligned_to(kv.k, pair_bytes) && aligned_to(kv.v, pair_bytes);
+  // N pairs of elements, of angles, and 2 N elements of v at a time.
+  const auto vectors = [&](int64_t n) {
+    const size_t bytes = static_cast<size_t>(2 * n) * size_of(qkv.dtype);
+    return heads.head_dim % (4 * n) == 0 && rows_aligned(qkv, 2 * n) && rows_aligned(cos_sin, 4) && aligned_to(kv.k, bytes) &&
+           aligned_to(kv.v, bytes);
+  };
   dispatch_float(qkv.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (vectors) {
-      norm_rope_store_kernel<T, 2><<<blocks, kThreads, 0, to.stream>>>(p);
+    if (heads.head_dim % 64 == 0 && sizeof(T) == 2 && vectors(4)) {
+      launch_store<T, 8, 4>(to, p);
+    } else if (vectors(2)) {
+      launch_store<T, 16, 2>(to, p);
     } else {
-      norm_rope_store_kernel<T, 1><<<blocks, kThreads, 0, to.stream>>>(p);
+      launch_store<T, 32, 1>(to, p);
     }
   });
   check_launch("norm_rope_store");

@@ -25,28 +25,36 @@ decltype(&cuTensorMapEncodeTiled) find_encoder() {
 
 }  // namespace
 
-SlabMap make_slab_map(const TensorView& t, int pieces, int box_rows, int slabs_per_box) {
+CUtensorMap make_tensor_map(DType dtype, const void* data, const uint64_t (&sizes)[4], const uint64_t (&strides)[3],
+                            const uint32_t (&box)[4]) {
   static const auto encode = find_encoder();
+  CUtensorMap map;
+  const cuuint32_t element_strides[4] = {1, 1, 1, 1};
+  const CUresult status =
+      encode(&map, dtype == DType::kBFloat16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
+             const_cast<void*>(data), sizes, strides, box, element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
+             CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  check(status == CUDA_SUCCESS,
+        "cuTensorMapEncodeTiled refuses {} [{}, {}, {}, {}] with strides {}, {}, {} at {} in boxes [{}, {}, {}, {}]: error {}",
+        name_of(dtype), sizes[3], sizes[2], sizes[1], sizes[0], strides[2], strides[1], strides[0], data, box[3], box[2], box[1],
+        box[0], static_cast<int>(status));
+  return map;
+}
+
+SlabMap make_slab_map(const TensorView& t, int pieces, int box_rows, int slabs_per_box) {
   const bool whole = t.cols % kSlabColumns == 0;
+  const auto cols = static_cast<uint64_t>(t.cols);
+  const auto piece_rows = static_cast<uint64_t>(t.rows / pieces);
+  // The stride of a single row means nothing, but must be a legal one.
+  const auto row_bytes = static_cast<uint64_t>(t.rows > 1 ? t.stride : (t.cols + 7) / 8 * 8) * 2;
   SlabMap out = {};
   out.x_step = whole ? 0 : kSlabColumns;
   out.z_step = whole ? 1 : 0;
-  const auto cols = static_cast<cuuint64_t>(t.cols);
-  const auto piece_rows = static_cast<cuuint64_t>(t.rows / pieces);
-  const auto piece_count = static_cast<cuuint64_t>(pieces);
-  const cuuint64_t sizes[4] = {whole ? kSlabColumns : cols, piece_rows, piece_count, whole ? cols / kSlabColumns : 1};
-  // The stride of a single row means nothing, but must be a legal one.
-  const auto row_bytes = static_cast<cuuint64_t>(t.rows > 1 ? t.stride : (t.cols + 7) / 8 * 8) * 2;
-  const cuuint64_t strides[3] = {row_bytes, row_bytes * piece_rows, kSlabColumns * 2};
-  const cuuint32_t box[4] = {kSlabColumns, static_cast<cuuint32_t>(box_rows), static_cast<cuuint32_t>(pieces),
-                             static_cast<cuuint32_t>(whole ? slabs_per_box : 1)};
-  const cuuint32_t element_strides[4] = {1, 1, 1, 1};
-  const CUresult status =
-      encode(&out.map, t.dtype == DType::kBFloat16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
-             t.data, sizes, strides, box, element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  check(status == CUDA_SUCCESS, "cuTensorMapEncodeTiled refuses {} [{}, {}] with stride {} at {}: error {}", name_of(t.dtype),
-        t.rows, t.cols, t.stride, t.data, static_cast<int>(status));
+  out.map = make_tensor_map(
+      t.dtype, t.data, {whole ? kSlabColumns : cols, piece_rows, static_cast<uint64_t>(pieces), whole ? cols / kSlabColumns : 1},
+      {row_bytes, row_bytes * piece_rows, kSlabColumns * 2},
+      {kSlabColumns, static_cast<uint32_t>(box_rows), static_cast<uint32_t>(pieces),
+       static_cast<uint32_t>(whole ? slabs_per_box : 1)});
   return out;
 }
 

@@ -98,8 +98,8 @@ TensorView Decoder::forward(const BatchView& batch) {
 PartialSum Decoder::attention(const Layer& layer, const Activations& a, const BatchView& batch) {
   Ops& ops = backend_.ops();
   layer.qkv.forward(ops, a.qkv, a.hidden);
-  ops.norm_rope_store(a.qkv, share_.heads, layer.q_norm, layer.k_norm, eps_, a.cos_sin, batch, layer.kv);
-  ops.attention(a.attention, a.qkv, share_.heads, static_cast<float>(config_.attention_scale()), batch, layer.kv);
+  ops.rope_attention(a.attention, a.qkv, share_.heads, layer.q_norm, layer.k_norm, eps_, a.cos_sin,
+                     static_cast<float>(config_.attention_scale()), batch, layer.kv);
   return layer.o.forward(ops, a.partial, a.attention);
 }
 

@@ -3,8 +3,8 @@
 // The tensor cores compute outᵀ = w · xᵀ: w is the 64-wide operand of wgmma and the tokens are its N, so that few tokens waste
 // nothing. A tile is 64 rows of w, for the gated pair 32 gate and the 32 up rows that belong to them. A producer thread has the
 // copy engine fill a deep ring of stages; a warpgroup multiplies. The weights of the first stages are asked for before the kernel
-// before this one has ended. Where there are too few tiles to draw the whole bandwidth, two blocks share a tile's K and exchange
-// their sums through shared memory.
+// before this one has ended. Where the tiles do not come out even, the last ones are shared: two blocks have half of K each and
+// exchange their sums through shared memory.
 //
 // The order of summation of a result depends neither on the other rows of x nor on their number.
 #include <algorithm>
@@ -36,6 +36,7 @@ struct StreamParams {
   int32_t tokens;    // M
   int32_t features;  // of out
   int32_t tiles;
+  int32_t whole_rounds;                            // after which tiles are shared, where blocks form clusters
   int32_t stages;                                  // of K, a tile
   int32_t w_x_step, w_z_step, x_x_step, x_z_step;  // see SlabMap
 };
@@ -55,61 +56,78 @@ struct Shape {
   // The results of a tile, [token][row of w]: the pitch spreads what a warp writes over all banks.
   static constexpr int kPitch = kTileRows + 4;
   static constexpr int kResultBytes = kTokens * kPitch * static_cast<int>(sizeof(float));
-  // What the other block sends: half of its results, of two tiles in turn.
-  static constexpr int kExchangeBytes = kCluster == 1 ? 0 : 2 * kCount / 2 * kConsumers * static_cast<int>(sizeof(float));
+  // What the other block sends: half of its results of a tile.
+  static constexpr int kExchangeBytes = kCluster == 1 ? 0 : kCount / 2 * kConsumers * static_cast<int>(sizeof(float));
   static constexpr int kStages = std::min((kSharedBytes - kResultBytes - kExchangeBytes - 1024) / kStageBytes, kMaxStages);
 };
 
-// The slabs of K of this block: whole stages; what lies past the end of K is zeros.
+// What a block does in its round-th turn: a tile and the slabs of K, in whole stages; what lies past the end of K is zeros.
 template <typename S>
-struct SlabRange {
-  int begin, end;
-  __device__ SlabRange(const StreamParams& p, int rank)
-      : begin(p.stages * rank / S::kCluster * S::kSlabs), end(p.stages * (rank + 1) / S::kCluster * S::kSlabs) {}
+struct Work {
+  int tile, begin, end;
+  bool shared;  // with the other block of the cluster
+
+  // False: nothing.
+  __device__ bool find(const StreamParams& p, int round) {
+    const auto block = static_cast<int>(blockIdx.x);
+    const auto blocks = static_cast<int>(gridDim.x);
+    tile = round * blocks + block;
+    begin = 0;
+    end = p.stages * S::kSlabs;
+    shared = S::kCluster > 1 && round == p.whole_rounds;
+    if (shared) {
+      const int half = p.stages / 2 * S::kSlabs;
+      tile = round * blocks + block / 2;
+      begin = block % 2 == 0 ? 0 : half;
+      end = block % 2 == 0 ? half : end;
+    }
+    return tile < p.tiles && round <= p.whole_rounds;
+  }
 };
 
-// The stages in the order of their loads: tile by tile.
+// The stages of a block in the order of their loads.
 template <typename S>
 struct Walk {
-  SlabRange<S> range;
-  int tile, step;  // from a block's tile to its next
-  int slab;
+  Work<S> work;
+  int round = 0;
+  int slab = 0;
+  bool more;
 
-  __device__ void advance() {
+  __device__ explicit Walk(const StreamParams& p) { enter(p); }
+  __device__ void enter(const StreamParams& p) {
+    do {
+      more = work.find(p, round++);
+    } while (more && work.begin == work.end);  // a half of one stage may be none
+    slab = work.begin;
+  }
+  __device__ void advance(const StreamParams& p) {
     slab += S::kSlabs;
-    if (slab >= range.end) {
-      slab = range.begin;
-      tile += step;
-    }
+    if (slab >= work.end) enter(p);
   }
 };
 
 template <typename S>
 __device__ void produce(const StreamParams& p, const CUtensorMap& w, const CUtensorMap& x, unsigned char* ring, uint64_t* full,
                         uint64_t* empty) {
-  const int clusters = static_cast<int>(gridDim.x) / S::kCluster;
-  const int first_tile = static_cast<int>(blockIdx.x) / S::kCluster;
-  const SlabRange<S> range(p, static_cast<int>(blockIdx.x) % S::kCluster);
-  const int total = (p.tiles - first_tile + clusters - 1) / clusters * ((range.end - range.begin) / S::kSlabs);
-  Walk<S> w_walk = {range, first_tile, clusters, range.begin};  // runs ahead of x at first
+  Walk<S> w_walk(p);  // runs ahead of x at first
   Walk<S> x_walk = w_walk;
   const auto load_w = [&](int stage) {
     barrier_arrive_expect(&full[stage], S::kStageBytes);
-    tma_load(ring + stage * S::kStageBytes, w, &full[stage], w_walk.slab * p.w_x_step, w_walk.tile * S::kFeatures, 0,
+    tma_load(ring + stage * S::kStageBytes, w, &full[stage], w_walk.slab * p.w_x_step, w_walk.work.tile * S::kFeatures, 0,
              w_walk.slab * p.w_z_step, L2Policy::kEvictFirst);
-    w_walk.advance();
+    w_walk.advance(p);
   };
   const auto load_x = [&](int stage) {
     tma_load(ring + stage * S::kStageBytes + S::kSlabs * S::kSlabBytes, x, &full[stage], x_walk.slab * p.x_x_step, 0, 0,
              x_walk.slab * p.x_z_step, L2Policy::kEvictLast);
-    x_walk.advance();
+    x_walk.advance(p);
   };
-  const int first = min(total, S::kStages);
-  for (int i = 0; i < first; ++i) load_w(i);
+  int first = 0;
+  for (; first < S::kStages && w_walk.more; ++first) load_w(first);
   wait_for_previous();
   for (int i = 0; i < first; ++i) load_x(i);
   RingPlace<S::kStages> place;
-  for (int i = first; i < total; ++i) {
+  while (w_walk.more) {
     barrier_wait(&empty[place.stage], place.parity);
     load_w(place.stage);
     load_x(place.stage);
@@ -118,10 +136,10 @@ __device__ void produce(const StreamParams& p, const CUtensorMap& w, const CUten
 }
 
 // Completes the results r with r / 2 % 2 == rank (rows 8 rank .. + 7 of each 16) and sends the others to the other block. buffer:
-// [2 tiles in turn][result][thread].
+// [result][thread], used once.
 template <typename S>
-__device__ void exchange_sums(float (&acc)[S::kCount], int rank, float* buffer, uint64_t* arrived, int round) {
-  buffer += round % 2 * (S::kCount / 2 * kConsumers) + threadIdx.x;
+__device__ void exchange_sums(float (&acc)[S::kCount], int rank, float* buffer, uint64_t* arrived) {
+  buffer += threadIdx.x;
   const uint32_t remote = remote_address(buffer, static_cast<uint32_t>(1 - rank));
 #pragma unroll
   for (int j = 0; j < S::kCount / 2; ++j) {  // results 4 g + c and 4 g + 2 + c, c in 0, 1
@@ -130,7 +148,7 @@ __device__ void exchange_sums(float (&acc)[S::kCount], int rank, float* buffer, 
   }
   __syncwarp();
   if (threadIdx.x % 32 == 0) barrier_arrive_remote(arrived, static_cast<uint32_t>(1 - rank));
-  barrier_wait_cluster(arrived, static_cast<uint32_t>(round % 2));
+  barrier_wait_cluster(arrived, 0);
 #pragma unroll
   for (int j = 0; j < S::kCount / 2; ++j) {  // a sum of two does not depend on their order
     const int r = j / 2 * 4 + j % 2;
@@ -165,7 +183,8 @@ __device__ __forceinline__ void store_8(const StreamParams& p, int token, int fe
 
 // acc as wgmma leaves it: [8-token group][row + 8 i][token + c]. By way of shared memory, so that a thread stores 8 neighbours.
 template <typename T, typename S>
-__device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount], float* results, int tile, int rank) {
+__device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount], float* results, int tile, bool shared,
+                           int rank) {
   const int lane = threadIdx.x % 32;
   const int row = static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4;
   named_barrier(1, kConsumers);  // the tile before has been read
@@ -174,11 +193,12 @@ __device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount],
     results[(r / 4 * 8 + lane % 4 * 2 + r % 2) * S::kPitch + row + r / 2 % 2 * 8] = acc[r];
   }
   named_barrier(1, kConsumers);
-  constexpr int kRuns = S::kFeatures / 8 / S::kCluster;  // runs of 8 features a token that are this block's
+  const int step = shared ? 2 : 1;
+  const int runs = S::kFeatures / 8 / step;  // of 8 features a token, that are this block's
   const auto bias_at = [&](int feature) { return p.bias.data ? load_any<1>(p.bias, feature).v[0] : 0.0f; };
-  for (int i = static_cast<int>(threadIdx.x); i < p.tokens * kRuns; i += kConsumers) {
-    const int token = i / kRuns;
-    const int first = (i % kRuns * S::kCluster + rank) * 8;
+  for (int i = static_cast<int>(threadIdx.x); i < p.tokens * runs; i += kConsumers) {
+    const int token = i / runs;
+    const int first = (i % runs * step + (shared ? rank : 0)) * 8;
     const int feature = tile * S::kFeatures + first;
     if (feature >= p.features) continue;
     float value[8];
@@ -203,22 +223,20 @@ template <typename T, typename S>
 __device__ void consume(const StreamParams& p, unsigned char* ring, uint64_t* full, uint64_t* empty, uint64_t* arrived) {
   float* results = reinterpret_cast<float*>(ring + S::kStages * S::kStageBytes);
   float* exchange = results + S::kTokens * S::kPitch;
-  const int clusters = static_cast<int>(gridDim.x) / S::kCluster;
   const int rank = static_cast<int>(blockIdx.x) % S::kCluster;
-  const SlabRange<S> range(p, rank);
   const auto release = [&](int stage) {
     if (threadIdx.x % 32 == 0) barrier_arrive(&empty[stage]);
   };
   RingPlace<S::kStages> place;
-  int round = 0;
-  for (int tile = static_cast<int>(blockIdx.x) / S::kCluster; tile < p.tiles; tile += clusters, ++round) {
+  Work<S> work;
+  for (int round = 0; work.find(p, round); ++round) {
     float acc[S::kChains][S::kCount] = {};
     const auto hold = [&] {
 #pragma unroll
       for (int i = 0; i < S::kChains; ++i) wgmma_hold(acc[i]);
     };
     int last_stage = -1;
-    for (int slab = range.begin; slab < range.end; slab += S::kSlabs) {
+    for (int slab = work.begin; slab < work.end; slab += S::kSlabs) {
       barrier_wait(&full[place.stage], place.parity);
       const uint32_t w_address = shared_address(ring + place.stage * S::kStageBytes);
       const uint32_t x_address = w_address + S::kSlabs * S::kSlabBytes;
@@ -248,8 +266,10 @@ __device__ void consume(const StreamParams& p, unsigned char* ring, uint64_t* fu
 #pragma unroll
       for (int r = 0; r < S::kCount; ++r) acc[0][r] += acc[chain][r];
     }
-    if constexpr (S::kCluster > 1) exchange_sums<S>(acc[0], rank, exchange, arrived, round);
-    store_tile<T, S>(p, acc[0], results, tile, rank);
+    if constexpr (S::kCluster > 1) {
+      if (work.shared) exchange_sums<S>(acc[0], rank, exchange, arrived);
+    }
+    store_tile<T, S>(p, acc[0], results, work.tile, work.shared, rank);
   }
 }
 
@@ -311,7 +331,9 @@ void launch(const Launch& to, const TensorView& out, const TensorView& x, const 
   p.w_z_step = w_map.z_step;
   p.x_x_step = x_map.x_step;
   p.x_z_step = x_map.z_step;
-  const auto grid = static_cast<unsigned>(std::min(p.tiles, to.sm_count / S::kCluster) * S::kCluster);
+  const int most = to.sm_count / S::kCluster * S::kCluster;
+  p.whole_rounds = S::kCluster > 1 ? p.tiles / most : static_cast<int32_t>(divide_up(p.tiles, most)) - 1;
+  const auto grid = static_cast<unsigned>(p.tiles >= most ? most : p.tiles * S::kCluster);
   launch_clusters(to, ClusterSize{S::kCluster}, kernel, grid, kThreads, kSharedBytes, w_map.map, x_map.map, p);
 }
 
@@ -319,9 +341,10 @@ template <typename T, int kTokens, bool kGated>
 void launch_for_shape(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
   constexpr int kSlabs = kTokens <= 32 ? 2 : 1;
   const int64_t tiles = divide_up(out.cols, Shape<kTokens, kGated, 1, 1>::kFeatures);
+  const int64_t left = tiles % to.sm_count;  // after every block has had as many
   if (x.cols % kSlabColumns != 0) {
     launch<T, Shape<kTokens, kGated, 1, 1>>(to, out, x, w, bias);
-  } else if (2 * tiles <= to.sm_count) {
+  } else if (left > 0 && 2 * left <= to.sm_count) {
     launch<T, Shape<kTokens, kGated, kSlabs, 2>>(to, out, x, w, bias);
   } else {
     launch<T, Shape<kTokens, kGated, kSlabs, 1>>(to, out, x, w, bias);

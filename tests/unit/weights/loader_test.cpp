@@ -276,7 +276,9 @@ TEST(LoadCheckpoint, ChecksAndSkipsRedundantTensors) {
   config.tie_word_embeddings = true;
   std::mt19937 random(3);
   std::vector<TestTensor> tensors = random_checkpoint(config, DType::kFloat32);
-  tensors.push_back(random_tensor("lm_head.weight", DType::kFloat32, {101, 10}, random));
+  TestTensor head = tensor_named(tensors, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  tensors.push_back(head);
   tensors.push_back(random_tensor("model.layers.1.self_attn.rotary_emb.inv_freq", DType::kFloat32, {2}, random));
   const TempDir dir;
   write_file(dir / "model.safetensors", safetensors_file(tensors));
@@ -287,6 +289,9 @@ TEST(LoadCheckpoint, ChecksAndSkipsRedundantTensors) {
   EXPECT_EQ(report.bytes_read, partition.checkpoint_bytes(4));
   EXPECT_EQ(weights.find("lm_head").data, nullptr);
 
+  // A head of its own, which this configuration would leave out.
+  tensor_named(tensors, "lm_head.weight") = random_tensor("lm_head.weight", DType::kFloat32, {101, 10}, random);
+  expect_in(load_error(config, tensors), {"lm_head.weight", "model.embed_tokens.weight", "tie_word_embeddings"});
   tensor_named(tensors, "lm_head.weight") = random_tensor("lm_head.weight", DType::kFloat32, {100, 10}, random);
   expect_in(load_error(config, tensors), {"lm_head.weight", "[100, 10]", "expected [101, 10]"});
   drop(tensors, "lm_head.weight");

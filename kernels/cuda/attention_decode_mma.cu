@@ -9,99 +9,33 @@
 // soon as it has used these; enough warps share a multiprocessor to cover the latency.
 #include <algorithm>
 
-#include "kernels/cuda/attention.cuh"
-#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/attention_split.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/rope.cuh"
+
 namespace lockstep::cuda {
 namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kStep = 16;              // keys a warp takes at a time
-constexpr int kUnit = kStep * kWarps;  // keys a block takes at a time: pieces of a context are multiples of it
+constexpr int kStep = 16;  // keys a warp takes at a time
+static_assert(kStep * kWarps == kUnit);
 constexpr int kTileHeads = 8;
-constexpr int kMinUnits = 4;    // a piece for which a block is worth its start and the combining
-constexpr int kMaxPieces = 64;  // of a context
-constexpr int kMaxCluster = 8;
+constexpr int kMinUnits = 4;        // a piece for which a block is worth its start and the combining
+constexpr int kMaxPieces = 64;      // of a context
 constexpr int kShortUnits = 32;     // contexts for which a cluster has few steps to do
-constexpr int kBatch = 8;           // results that a thread sums at a time
 constexpr int kWaves = 2;           // of pieces, where there are many contexts: evens out their lengths
 constexpr int kMaxCutContexts = 4;  // for each block that runs at a time; more even out by themselves
 constexpr int kAhead = 3;           // steps of a warp that it brings to the L2 before the kernel before has ended
 
 constexpr int blocks_per_sm(int dim, int tiles) { return dim <= 64 ? 4 : dim <= 128 && tiles == 1 ? 3 : 2; }
 
-// How the contexts are cut: in pieces of about the length of all together divided by `target`, but at least min_units, each for a
-// cluster of blocks, which share it.
-struct Plan {
-  int32_t min_units;
-  int32_t target;
-  int32_t tiles;      // blocks side by side for the query heads of a KV head
-  int32_t cluster;    // blocks
-  bool whole;         // no context is cut
-  bool ahead;         // bring the first keys and values to the L2 early
-  float* out;         // [pieces, heads of a block, kDim] unnormalized results
-  float2* stats;      // [pieces, heads of a block, kDim / 4] their softmaxes' maximum and sum, for 4 elements each
-  uint32_t* arrived;  // [S * Hkv * tiles * cluster]
-};
-
-// What a block does.
-struct Piece {
-  int seq, kv_tile;  // kv_tile: KV head * tiles + tile
-  int index, count;  // of the pieces of its context
-  int context_len;
-};
-
-__device__ __forceinline__ int units_of(int context_len) { return (context_len + kUnit - 1) / kUnit; }
-
-// Every warp of the block finds the cluster's piece by itself. False: there is none.
-__device__ bool find_piece(const AttentionParams& p, const Plan& plan, Piece& piece) {
-  const int per_seq = p.kv_heads * plan.tiles;
-  const int cluster = static_cast<int>(blockIdx.x) / plan.cluster;
-  const bool all_single = p.max_query_len == 1;
-  if (plan.whole) {
-    piece.seq = cluster / per_seq;
-    piece.kv_tile = cluster % per_seq;
-    piece.index = 0;
-    piece.count = 1;
-    piece.context_len = p.context_len[piece.seq];
-    return all_single || p.query_start[piece.seq + 1] - p.query_start[piece.seq] == 1;
-  }
-  // The units of a sequence's context; -1: not ours.
-  const auto units_at = [&](int s) {
-    return all_single || p.query_start[s + 1] - p.query_start[s] == 1 ? units_of(p.context_len[s]) : -1;
-  };
-  int total = 0;
-  for (int s = threadIdx.x % 32; s < p.num_seqs; s += 32) total += max(0, units_at(s));
-  total = warp_reduce(total, Sum()) * per_seq;
-  const int length = max(plan.min_units, (total + plan.target - 1) / plan.target);
-  const auto pieces_at = [&](int s) {
-    const int units = units_at(s);
-    return units < 0 ? 0 : max(1, (units + length - 1) / length);
-  };
-  int place;
-  const auto clusters_of = [&](int s) { return pieces_at(s) * per_seq; };
-  if (!find_sequence(p.num_seqs, cluster, clusters_of, piece.seq, place)) return false;
-  piece.count = pieces_at(piece.seq);
-  piece.kv_tile = place / piece.count;
-  piece.index = place % piece.count;
-  piece.context_len = p.context_len[piece.seq];
-  return true;
-}
-
-__device__ __forceinline__ void sync_cluster() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cluster_barrier();
-#endif
-}
-
 // 16 bytes that are read once.
 __device__ __forceinline__ uint4 load_stream(const void* p) {
   uint4 v;
-  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
                : "l"(__cvta_generic_to_global(p)));
   return v;
@@ -139,88 +73,6 @@ struct Shared {
   bool is_last;
 };
 
-// Sums unnormalized results, in their order.
-struct Sum4 {
-  float top = -INFINITY;
-  float total = 0.0f;
-  float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-
-  // kCount results x with the maxima and sums of their softmaxes; those from `count` on do not exist.
-  template <int kCount>
-  __device__ __forceinline__ void add(const float4 (&x)[kCount], const float2 (&stats)[kCount], int count) {
-    float new_top = top;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      if (i < count) new_top = fmaxf(new_top, stats[i].x);
-    }
-    if (new_top == -INFINITY) return;
-    const float correction = exp2_approx(top - new_top);
-    top = new_top;
-    total *= correction;
-    value = make_float4(value.x * correction, value.y * correction, value.z * correction, value.w * correction);
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      if (i >= count) continue;
-      const float weight = exp2_approx(stats[i].x - top);
-      total += stats[i].y * weight;
-      value.x += x[i].x * weight;
-      value.y += x[i].y * weight;
-      value.z += x[i].z * weight;
-      value.w += x[i].w * weight;
-    }
-  }
-  // An empty context (a padded sequence) gives zeros.
-  template <typename T>
-  __device__ __forceinline__ void store(T* to) const {
-    const float inverse = top == -INFINITY ? 0.0f : 1.0f / total;
-    const uint2 packed = {pack(value.x * inverse, value.y * inverse, T()), pack(value.z * inverse, value.w * inverse, T())};
-    *reinterpret_cast<uint2*>(to) = packed;
-  }
-};
-
-// The elements, in fours, that a block of a cluster sums: [begin, end) of the heads' elements in a row.
-struct Share {
-  int begin, end;
-  __device__ Share(const Plan& plan, int rank, int quads)
-      : begin(quads * rank / plan.cluster + static_cast<int>(threadIdx.x)), end(quads * (rank + 1) / plan.cluster) {}
-};
-
-// Sums what the blocks of a cluster have left in shared.out[0] and piece_stats: element d and the three after it of head h.
-template <typename T, int kDim, int kHeads>
-__device__ __forceinline__ Sum4 sum_cluster(const Plan& plan, const Shared<T, kDim, kHeads>& shared, int h, int d) {
-  Sum4 sum;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  float4 x[kMaxCluster];
-  float2 stats[kMaxCluster];
-#pragma unroll
-  for (int k = 0; k < kMaxCluster; ++k) {
-    const auto rank = static_cast<uint32_t>(min(k, plan.cluster - 1));
-    stats[k] = load_remote_2(remote_address(&shared.piece_stats[h], rank));
-    x[k] = load_remote_4(remote_address(&shared.out[0][h][d], rank));
-  }
-  sum.add(x, stats, plan.cluster);
-#endif
-  return sum;
-}
-
-// Sums the pieces of a context, which lie in memory.
-template <int kDim, int kHeads>
-__device__ __forceinline__ Sum4 sum_pieces(const Plan& plan, const Piece& piece, int first, int h, int d) {
-  Sum4 sum;
-  for (int j = 0; j < piece.count; j += kBatch) {
-    float4 x[kBatch];
-    float2 stats[kBatch];
-#pragma unroll
-    for (int k = 0; k < kBatch; ++k) {
-      const int64_t place = (static_cast<int64_t>(first + min(j + k, piece.count - 1)) * kHeads + h) * (kDim / 4) + d / 4;
-      stats[k] = __ldcg(plan.stats + place);
-      x[k] = __ldcg(reinterpret_cast<const float4*>(plan.out) + place);
-    }
-    sum.add(x, stats, piece.count - j);
-  }
-  return sum;
-}
-
 // kTiles of 8 query heads a block. kWhole: head_dim == kDim. rope.cos_sin == nullptr: q is rotated and the cache complete.
 template <typename T, int kDim, int kTiles, bool kWhole>
 __global__ void __launch_bounds__(kThreads, blocks_per_sm(kDim, kTiles))
@@ -253,7 +105,9 @@ __global__ void __launch_bounds__(kThreads, blocks_per_sm(kDim, kTiles))
   // Pieces, and the shares of a cluster's blocks, differ by at most one unit.
   const int rank = static_cast<int>(blockIdx.x) % plan.cluster;
   const int units = units_of(context_len);
-  const auto cut = [](int n, int i, int count) { return static_cast<int>(static_cast<int64_t>(n) * i / count); };
+  const auto cut = [](int n, int i, int count) {
+    return static_cast<int>(static_cast<uint32_t>(n) * static_cast<uint32_t>(i) / static_cast<uint32_t>(count));
+  };
   const int first_unit = cut(units, piece.index, piece.count);
   const int piece_units = cut(units, piece.index + 1, piece.count) - first_unit;
   const int begin = (first_unit + cut(piece_units, rank, plan.cluster)) * kUnit;
@@ -312,6 +166,10 @@ __global__ void __launch_bounds__(kThreads, blocks_per_sm(kDim, kTiles))
       }
     }
   }
+  // The block with the context's last key brings the new token's, and writes them to their row of the cache.
+  const bool has_new = fused && begin < end && end == context_len;
+  const int64_t place = has_new && tile == 0 ? rope.kv_index[token] : -1;
+  const int64_t new_row = place >= 0 ? kv_row(place, kv_head, p.kv_heads, p.block_size) * dim : 0;
   // Zeros beyond the heads and beyond head_dim.
   for (int i = threadIdx.x; i < kHeads * kDim / 8; i += kThreads) {
     const int h = i / (kDim / 8);
@@ -329,32 +187,30 @@ __global__ void __launch_bounds__(kThreads, blocks_per_sm(kDim, kTiles))
   if (!fused) start_loads();
   const T* token_row = static_cast<const T*>(p.q) + token * p.q_stride;
   if (fused) {
-    const bool has_new = begin < end && end == context_len;
     // Half a warp a head; the new key comes after the queries.
     const T* new_k = token_row + static_cast<int64_t>(p.q_heads + kv_head) * dim;
     const T* new_v = new_k + static_cast<int64_t>(p.kv_heads) * dim;
     const float* cos_sin = rope.cos_sin + token * rope.cos_sin_stride;
-    const int64_t place = has_new && tile == 0 ? rope.kv_index[token] : -1;
-    const int64_t row = place >= 0 ? kv_row(place, kv_head, p.kv_heads, p.block_size) * dim : 0;
     for (int h = threadIdx.x / 16; h < max(num_heads, 0) + (has_new ? 1 : 0); h += kThreads / 16) {
       const bool is_key = h >= num_heads;
       const T* x = is_key ? new_k : token_row + static_cast<int64_t>(first_head + h) * dim;
-      norm_rope_head<16, 4>(x, dim, is_key ? rope.k_norm : rope.q_norm, rope.eps, cos_sin, lane % 16,
-                            [&](int i, const Vec<T, 4>& low, const Vec<T, 4>& high) {
-                              T* to = is_key ? shared.new_k : shared.q[h];
-                              store_vec(to + i, low);
-                              store_vec(to + dim / 2 + i, high);
-                              if (is_key && place >= 0) {
-                                store_vec(static_cast<T*>(rope.k) + row + i, low);
-                                store_vec(static_cast<T*>(rope.k) + row + dim / 2 + i, high);
-                              }
-                            });
+      // Field by field: a choice of the structs would go through local memory.
+      const AnyVector norm = {is_key ? rope.k_norm.data : rope.q_norm.data, is_key ? rope.k_norm.dtype : rope.q_norm.dtype};
+      norm_rope_head<16, 4>(x, dim, norm, rope.eps, cos_sin, lane % 16, [&](int i, const Vec<T, 4>& low, const Vec<T, 4>& high) {
+        T* to = is_key ? shared.new_k : shared.q[h];
+        store_vec(to + i, low);
+        store_vec(to + dim / 2 + i, high);
+        if (is_key && place >= 0) {
+          store_vec(static_cast<T*>(rope.k) + new_row + i, low);
+          store_vec(static_cast<T*>(rope.k) + new_row + dim / 2 + i, high);
+        }
+      });
     }
     if (has_new) {
       for (int d = static_cast<int>(threadIdx.x) * 8; d < dim; d += kThreads * 8) {
         const Vec<T, 8> x = load_vec<8>(new_v + d);
         store_vec(shared.new_v + d, x);
-        if (place >= 0) store_vec(static_cast<T*>(rope.v) + row + d, x);
+        if (place >= 0) store_vec(static_cast<T*>(rope.v) + new_row + d, x);
       }
     }
   } else {
@@ -542,7 +398,8 @@ __global__ void __launch_bounds__(kThreads, blocks_per_sm(kDim, kTiles))
   if (plan.cluster > 1) {
     sync_cluster();
     for (int i = share.begin; i < share.end; i += kThreads) {
-      finish(i / quads, i % quads * 4, sum_cluster(plan, shared, i / quads, i % quads * 4));
+      finish(i / quads, i % quads * 4,
+             sum_cluster(plan, &shared.out[0][i / quads][i % quads * 4], &shared.piece_stats[i / quads]));
     }
     sync_cluster();  // until all have read
   }
@@ -578,7 +435,8 @@ void launch(const Launch& to, const AttentionParams& p, const RopeParams& rope) 
   // Where contexts are short, or few, blocks for which there is room share one.
   plan.cluster = 1;
   if (to.hopper && (max_units <= kShortUnits || contexts * 2 * kMaxCluster <= slots)) {
-    while (plan.cluster < kMaxCluster && plan.cluster < max_units && contexts * plan.cluster * 2 <= slots) plan.cluster *= 2;
+    const int64_t room = max_units <= kMinUnits ? to.sm_count : slots;
+    while (plan.cluster < kMaxCluster && plan.cluster < max_units && contexts * plan.cluster * 2 <= room) plan.cluster *= 2;
   }
   // Contexts are cut where there are few, or one is much longer than the others; several waves of blocks even out their lengths.
   const int64_t cluster_slots = slots / plan.cluster;

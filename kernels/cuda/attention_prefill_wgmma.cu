@@ -1,11 +1,12 @@
 // Causal attention over the paged context for sequences with many query tokens, on Hopper: after FlashAttention-3 (Shah,
 // Bikshandi, Zhang, Thakkar, Ramani, Dao 2024). bfloat16 and float16.
 //
-// A block takes one KV head of one sequence and a run of query tokens, all query heads of the group: row i is token i / n, head
-// i % n, so that what is loaded serves n heads; up to 128 rows. Producer warps have the copy engine fill rings of tiles of keys
-// and of values, page by page; two warpgroups of 64 rows each multiply. Each computes the scores of the next tile (wgmma, in the
-// background) while it weighs the values of this one, and they take turns, so that one's softmax runs under the other's products.
-// The tiles are walked from the last to the first: those that need a mask come first.
+// One block a multiprocessor, which takes work after work, the long before the short: one KV head of one sequence and a run of
+// query tokens, all query heads of the group. Row i is token i / n, head i % n, so that what is loaded serves n heads; up to 128
+// rows. Producer warps have the copy engine fill rings of tiles of keys and of values, page by page; two warpgroups of 64 rows
+// each multiply. Each computes the scores of the next tile (wgmma, in the background) while it weighs the values of this one, and
+// they take turns, so that one's softmax runs under the other's products. The tiles are walked from the last to the first: those
+// that need a mask come first.
 #include <algorithm>
 
 #include "kernels/cuda/attention.cuh"
@@ -49,7 +50,8 @@ struct Memory {
 };
 
 struct Barriers {
-  uint64_t q_full;
+  uint64_t work_full[2], work_empty[2];
+  uint64_t q_full, q_empty;
   uint64_t k_full[kMaxStages], v_full[kMaxStages];
   uint64_t k_empty[kMaxStages], v_empty[kMaxStages];
 };
@@ -61,32 +63,33 @@ struct Maps {
 
 struct Shape {
   int32_t heads;      // rows a token: query heads of a KV head, at most
-  int32_t tokens;     // query tokens a block
+  int32_t tokens;     // query tokens a work
   int32_t page_rows;  // keys a box
+  int32_t works;      // at most
+  bool skip_single;
+  uint32_t* next_work;  // zero before and after
 };
 
-// What a block does.
+// One KV head and a run of query tokens of one sequence.
 struct Work {
   int seq, kv_head;
-  int first_token;     // of the step: the block's first
-  int tokens;          // of the sequence that are the block's
-  int first_position;  // in the context, of the block's first token
+  int first_token;     // of the step: the run's first
+  int tokens;          // of the run; 0: there is no more work
+  int first_position;  // in the context, of the run's first token
   int end;             // keys that its last token sees
 };
 
-__device__ __forceinline__ bool find_work(const AttentionParams& p, const Shape& shape, bool skip_single, Work& work) {
+// The works of a sequence lie together, those with the longest contexts first. False: there is no such work.
+__device__ __forceinline__ bool find_work(const AttentionParams& p, const Shape& shape, int number, Work& work) {
   const auto query_len = [&](int s) { return p.query_start[s + 1] - p.query_start[s]; };
   const auto tiles_of = [&](int s) {
     const int length = query_len(s);
-    return length <= 0 || (skip_single && length == 1) ? 0 : (length + shape.tokens - 1) / shape.tokens;
+    return length <= 0 || (shape.skip_single && length == 1) ? 0 : (length + shape.tokens - 1) / shape.tokens;
   };
+  const auto works_of = [&](int s) { return tiles_of(s) * p.kv_heads; };
   int place;
-  const auto blocks_of = [&](int s) { return tiles_of(s) * p.kv_heads; };
-  if (!find_sequence(p.num_seqs, static_cast<int>(blockIdx.x), blocks_of, work.seq, place)) return false;
-  // Told to the compiler to be the same in all lanes: it refuses to overlap wgmma in what may diverge.
-  work.seq = __shfl_sync(kFullMask, work.seq, 0);
-  place = __shfl_sync(kFullMask, place, 0);
-  const int tile = tiles_of(work.seq) - 1 - place / p.kv_heads;  // the longest contexts first
+  if (!find_sequence(p.num_seqs, number, works_of, work.seq, place)) return false;
+  const int tile = tiles_of(work.seq) - 1 - place / p.kv_heads;
   const int length = query_len(work.seq);
   work.kv_head = place % p.kv_heads;
   work.first_token = p.query_start[work.seq] + tile * shape.tokens;
@@ -96,49 +99,103 @@ __device__ __forceinline__ bool find_work(const AttentionParams& p, const Shape&
   return true;
 }
 
-// One warp: fills the ring of keys (kValues: of values), tile after tile from the last.
+// One warp: takes the next work for the block, tells the others, and brings its queries.
+template <int kDim>
+__device__ void produce_queries(const AttentionParams& p, const CUtensorMap& map, const Shape& shape, const Memory<kDim>& memory,
+                                Barriers& barriers, Work (&works)[2]) {
+  const int lane = threadIdx.x % 32;
+  const auto number_of_works = static_cast<uint32_t>(shape.works);
+  for (int round = 0;; ++round) {
+    Work work = {};
+    bool found = false;
+    while (!found) {
+      // Every work is taken once, and every block asks once too often: then the counter is zero again.
+      uint32_t number = lane == 0 ? atomicInc(shape.next_work, number_of_works + gridDim.x - 1) : 0;
+      number = __shfl_sync(kFullMask, number, 0);
+      if (number >= number_of_works) break;
+      found = find_work(p, shape, static_cast<int>(number), work);
+    }
+    const int slot = round % 2;
+    if (lane == 0) {
+      barrier_wait(&barriers.work_empty[slot], round / 2 % 2 ^ 1);
+      works[slot] = work;
+      barrier_arrive(&barriers.work_full[slot]);
+    }
+    if (!found) return;
+    if (lane == 0) {
+      barrier_wait(&barriers.q_empty, round % 2 ^ 1);
+      barrier_arrive_expect(&barriers.q_full,
+                            static_cast<uint32_t>(shape.heads * shape.tokens * kRowBytes * Tiles<kDim>::kSlabs));
+      const int first_head = QueryHeads(p, work.kv_head).first;
+      for (int slab = 0; slab < Tiles<kDim>::kSlabs; ++slab) {
+        tma_load(memory.q + slab * kRows * kRowBytes, map, &barriers.q_full, slab * kSlabColumns, first_head, work.first_token, 0,
+                 L2Policy::kEvictFirst);
+      }
+    }
+    __syncwarp();
+  }
+}
+
+// What the block does in this round; tokens == 0: nothing any more. The whole warp calls.
+__device__ __forceinline__ Work next_work(Barriers& barriers, const Work (&works)[2], int round) {
+  const int slot = round % 2;
+  barrier_wait(&barriers.work_full[slot], round / 2 % 2);
+  Work work = works[slot];
+  // Told to the compiler to be the same in all lanes: it refuses to overlap wgmma in what may diverge.
+  for (int* field : {&work.seq, &work.kv_head, &work.first_token, &work.tokens, &work.first_position, &work.end}) {
+    *field = __shfl_sync(kFullMask, *field, 0);
+  }
+  if (threadIdx.x % 32 == 0) barrier_arrive(&barriers.work_empty[slot]);
+  return work;
+}
+
+// One warp: fills the ring of keys (kValues: of values), tile after tile from the last of each work.
 template <int kDim, bool kValues>
-__device__ void produce(const AttentionParams& p, const CUtensorMap& map, const Shape& shape, const Work& work,
-                        const Memory<kDim>& memory, Barriers& barriers) {
+__device__ void produce(const AttentionParams& p, const CUtensorMap& map, const Shape& shape, const Memory<kDim>& memory,
+                        Barriers& barriers, const Work (&works)[2]) {
   using Tile = Tiles<kDim>;
   constexpr int kStages = Tile::kStages;
   const int lane = threadIdx.x % 32;
-  const int tiles = (work.end + Tile::kKeys - 1) / Tile::kKeys;
   const int pages_per_tile = Tile::kKeys / shape.page_rows;  // at most 16: a lane each
-  const int32_t* table = p.block_tables + p.seq_slot[work.seq] * p.block_table_stride;
   unsigned char* ring = kValues ? memory.v : memory.k;
   uint64_t* full = kValues ? barriers.v_full : barriers.k_full;
   uint64_t* empty = kValues ? barriers.v_empty : barriers.k_empty;
-  // Of this lane's page of a tile: its block and the row in it; -1: the tile does not reach it.
-  const auto find_page = [&](int tile, int& row) {
-    const int position = tile * Tile::kKeys + lane * shape.page_rows;
-    row = position % p.block_size;
-    return tile >= 0 && lane < pages_per_tile && position < work.end ? table[position / p.block_size] : -1;
-  };
-  int row;
-  int block = find_page(tiles - 1, row);
   RingPlace<kStages> place;
-  for (int tile = tiles - 1; tile >= 0; --tile) {
-    int next_row;
-    const int next_block = find_page(tile - 1, next_row);
-    const unsigned loading = __ballot_sync(kFullMask, block >= 0);
-    barrier_wait(&empty[place.stage], place.parity ^ 1);
-    if (lane == 0) {
-      barrier_arrive_expect(&full[place.stage],
-                            static_cast<uint32_t>(__popc(loading) * shape.page_rows * kRowBytes * Tile::kSlabs));
-    }
-    __syncwarp();
-    if (block >= 0) {
-      unsigned char* to = ring + place.stage * Tile::kTileBytes + lane * shape.page_rows * kRowBytes;
-#pragma unroll
-      for (int slab = 0; slab < Tile::kSlabs; ++slab) {
-        tma_load(to + slab * Tile::kKeys * kRowBytes, map, &full[place.stage], slab * kSlabColumns, row, work.kv_head, block,
-                 L2Policy::kEvictLast);
+  for (int round = 0;; ++round) {
+    const Work work = next_work(barriers, works, round);
+    if (work.tokens == 0) return;
+    const int tiles = (work.end + Tile::kKeys - 1) / Tile::kKeys;
+    const int32_t* table = p.block_tables + p.seq_slot[work.seq] * p.block_table_stride;
+    // Of this lane's page of a tile: its block and the row in it; -1: the tile does not reach it.
+    const auto find_page = [&](int tile, int& row) {
+      const int position = tile * Tile::kKeys + lane * shape.page_rows;
+      row = position % p.block_size;
+      return tile >= 0 && lane < pages_per_tile && position < work.end ? table[position / p.block_size] : -1;
+    };
+    int row;
+    int block = find_page(tiles - 1, row);
+    for (int tile = tiles - 1; tile >= 0; --tile) {
+      int next_row;
+      const int next_block = find_page(tile - 1, next_row);
+      const unsigned loading = __ballot_sync(kFullMask, block >= 0);
+      barrier_wait(&empty[place.stage], place.parity ^ 1);
+      if (lane == 0) {
+        barrier_arrive_expect(&full[place.stage],
+                              static_cast<uint32_t>(__popc(loading) * shape.page_rows * kRowBytes * Tile::kSlabs));
       }
+      __syncwarp();
+      if (block >= 0) {
+        unsigned char* to = ring + place.stage * Tile::kTileBytes + lane * shape.page_rows * kRowBytes;
+#pragma unroll
+        for (int slab = 0; slab < Tile::kSlabs; ++slab) {
+          tma_load(to + slab * Tile::kKeys * kRowBytes, map, &full[place.stage], slab * kSlabColumns, row, work.kv_head, block,
+                   L2Policy::kEvictLast);
+        }
+      }
+      place.advance();
+      block = next_block;
+      row = next_row;
     }
-    place.advance();
-    block = next_block;
-    row = next_row;
   }
 }
 
@@ -248,11 +305,13 @@ __device__ __forceinline__ void clear_rows(unsigned char* tile, int first) {
   named_barrier(kBothBarrier, kConsumers);
 }
 
+// One work of a consumer warpgroup.
 template <typename T, int kDim>
-__device__ void consume(const AttentionParams& p, const Shape& shape, const Work& work, const QueryHeads& heads,
-                        const Memory<kDim>& memory, Barriers& barriers) {
+__device__ __forceinline__ void consume(const AttentionParams& p, const Shape& shape, const Work& work, int group,
+                                        const Memory<kDim>& memory, Barriers& barriers, RingPlace<Tiles<kDim>::kStages>& k_place,
+                                        RingPlace<Tiles<kDim>::kStages>& v_place) {
   using Tile = Tiles<kDim>;
-  const int group = __shfl_sync(kFullMask, static_cast<int>(threadIdx.x) / 128, 0) - 1;
+  const QueryHeads heads(p, work.kv_head);
   const int lane = threadIdx.x % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32 % 4;
   const int first_row = group * kRowsPerGroup + warp * 16 + lane / 4;
@@ -269,24 +328,21 @@ __device__ void consume(const AttentionParams& p, const Shape& shape, const Work
     if (lane == 0) barrier_arrive(empty);
   };
   Consumer<T, kDim> c;
-  RingPlace<Tile::kStages> k_place, v_place;
 
-  if (group == 1) named_barrier_arrive(kTurnBarrier, kConsumers);  // the first turn is group 0's
-  barrier_wait(&barriers.q_full, 0);
-  barrier_wait(&barriers.k_full[0], 0);
+  barrier_wait(&barriers.k_full[k_place.stage], k_place.parity);
   wgmma_fence();
-  c.multiply_keys(q, k);
+  c.multiply_keys(q, k + k_place.stage * kTileStep);
   wgmma_wait<0>();
   wgmma_hold(c.score);
-  release(&barriers.k_empty[0]);
+  release(&barriers.k_empty[k_place.stage]);
   k_place.advance();
   c.mask((tiles - 1) * Tile::kKeys, position);
   c.softmax(p.scale_log2);
   c.pack_weights();
   const int used = work.end - (tiles - 1) * Tile::kKeys;
   if (used < Tile::kKeys) {
-    barrier_wait(&barriers.v_full[0], 0);
-    clear_rows<kDim>(memory.v, used);
+    barrier_wait(&barriers.v_full[v_place.stage], v_place.parity);
+    clear_rows<kDim>(memory.v + v_place.stage * Tile::kTileBytes, used);
   }
 
   for (int tile = tiles - 2; tile >= 0; --tile) {
@@ -311,11 +367,14 @@ __device__ void consume(const AttentionParams& p, const Shape& shape, const Work
     c.rescale();
     c.pack_weights();
   }
+  release(&barriers.q_empty);
   barrier_wait(&barriers.v_full[v_place.stage], v_place.parity);
   wgmma_fence();
   c.multiply_values(v + v_place.stage * kTileStep, tiles == 1 ? 0 : 1);
   wgmma_wait<0>();
   wgmma_hold(c.out);
+  release(&barriers.v_empty[v_place.stage]);
+  v_place.advance();
 
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -341,13 +400,19 @@ __device__ void consume(const AttentionParams& p, const Shape& shape, const Work
 
 template <typename T, int kDim>
 __global__ void __launch_bounds__(kThreads, 1)
-    prefill_attention_wgmma_kernel(AttentionParams p, const __grid_constant__ Maps maps, Shape shape, bool skip_single) {
+    prefill_attention_wgmma_kernel(AttentionParams p, const __grid_constant__ Maps maps, Shape shape) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ unsigned char prefill_shared[];
   __shared__ Barriers barriers;
+  __shared__ Work works[2];  // in turns
   start_next();
   if (threadIdx.x == 0) {
+    for (int i = 0; i < 2; ++i) {
+      barrier_init(&barriers.work_full[i], 1);
+      barrier_init(&barriers.work_empty[i], kConsumerWarps + 2);
+    }
     barrier_init(&barriers.q_full, 1);
+    barrier_init(&barriers.q_empty, kConsumerWarps);
     for (int i = 0; i < kMaxStages; ++i) {
       barrier_init(&barriers.k_full[i], 1);
       barrier_init(&barriers.v_full[i], 1);
@@ -361,29 +426,28 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
   wait_for_previous();
-  Work work;
-  if (!find_work(p, shape, skip_single, work)) return;
-  const QueryHeads heads(p, work.kv_head);
-  if (heads.count <= 0) return;
   const Memory<kDim> memory(prefill_shared + (1024 - shared_address(prefill_shared) % 1024) % 1024);
   if (threadIdx.x < 128) {
     give_registers<40>();
     const int warp = __shfl_sync(kFullMask, static_cast<int>(threadIdx.x) / 32, 0);
     if (warp == 0) {
-      produce<kDim, false>(p, maps.k, shape, work, memory, barriers);
+      produce<kDim, false>(p, maps.k, shape, memory, barriers, works);
     } else if (warp == 1) {
-      produce<kDim, true>(p, maps.v, shape, work, memory, barriers);
-    } else if (threadIdx.x == 64) {
-      barrier_arrive_expect(&barriers.q_full,
-                            static_cast<uint32_t>(shape.heads * shape.tokens * kRowBytes * Tiles<kDim>::kSlabs));
-      for (int slab = 0; slab < Tiles<kDim>::kSlabs; ++slab) {
-        tma_load(memory.q + slab * kRows * kRowBytes, maps.q, &barriers.q_full, slab * kSlabColumns, heads.first,
-                 work.first_token, 0, L2Policy::kEvictFirst);
-      }
+      produce<kDim, true>(p, maps.v, shape, memory, barriers, works);
+    } else if (warp == 2) {
+      produce_queries(p, maps.q, shape, memory, barriers, works);
     }
   } else {
     take_registers<232>();
-    consume<T, kDim>(p, shape, work, heads, memory, barriers);
+    const int group = __shfl_sync(kFullMask, static_cast<int>(threadIdx.x) / 128, 0) - 1;
+    if (group == 1) named_barrier_arrive(kTurnBarrier, kConsumers);  // the first turn is group 0's
+    RingPlace<Tiles<kDim>::kStages> k_place, v_place;
+    for (int round = 0;; ++round) {
+      const Work work = next_work(barriers, works, round);
+      if (work.tokens == 0) return;
+      barrier_wait(&barriers.q_full, round % 2);
+      consume<T, kDim>(p, shape, work, group, memory, barriers, k_place, v_place);
+    }
   }
 #endif
 }
@@ -415,10 +479,13 @@ void launch(const Launch& to, const AttentionParams& p, bool skip_single) {
   };
   maps.k = cache_map(p.k);
   maps.v = cache_map(p.v);
-  const int64_t tiles =
+  const int64_t runs =
       std::min<int64_t>(p.num_seqs * divide_up(p.max_query_len, shape.tokens), p.num_tokens / shape.tokens + p.num_seqs);
-  launch_kernel(to, prefill_attention_wgmma_kernel<T, kDim>, dim3(static_cast<unsigned>(tiles * p.kv_heads)), dim3(kThreads),
-                Tile::kBytes, p, maps, shape, skip_single);
+  shape.works = static_cast<int32_t>(runs * p.kv_heads);
+  shape.skip_single = skip_single;
+  shape.next_work = to.counters;
+  launch_kernel(to, prefill_attention_wgmma_kernel<T, kDim>, dim3(static_cast<unsigned>(std::min(shape.works, to.sm_count))),
+                dim3(kThreads), Tile::kBytes, p, maps, shape);
 }
 
 template <typename T>

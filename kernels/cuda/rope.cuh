@@ -9,7 +9,10 @@ namespace lockstep::cuda {
 
 // Row of the cache ([num_blocks, kv_heads, block_size] rows of head_dim elements) for the token at place `kv_index` >= 0.
 __device__ __forceinline__ int64_t kv_row(int64_t kv_index, int kv_head, int kv_heads, int64_t block_size) {
-  const int64_t block = kv_index / block_size;
+  // In 32 bits where possible: a division in 64 takes a good part of a microsecond.
+  const int64_t block = kv_index <= 0xffffffff && block_size <= 0xffffffff
+                            ? static_cast<uint32_t>(kv_index) / static_cast<uint32_t>(block_size)
+                            : kv_index / block_size;
   return (block * kv_heads + kv_head) * block_size + (kv_index - block * block_size);
 }
 

@@ -189,11 +189,12 @@ HostBatch make_batch(const std::vector<SequenceShape>& sequences, int64_t block_
       batch.block_tables[static_cast<size_t>(slots[s] * batch.block_table_stride + b)] = free_blocks.back();
       free_blocks.pop_back();
     }
-    for (int32_t i = context_len - query_len; i < context_len; ++i) {
+    const bool padding = context_len == 0;
+    for (int32_t i = padding ? 0 : context_len - query_len; i < (padding ? 1 : context_len); ++i) {
       batch.token_ids.push_back(static_cast<int32_t>(rng() % static_cast<uint32_t>(vocab)));
       batch.positions.push_back(i);
       batch.token_slot.push_back(slots[s]);
-      batch.kv_index.push_back(batch.place(static_cast<int64_t>(s), i));
+      batch.kv_index.push_back(padding ? -1 : batch.place(static_cast<int64_t>(s), i));
     }
     batch.query_start.push_back(static_cast<int32_t>(batch.token_ids.size()));
   }

@@ -16,6 +16,8 @@
 
 namespace lockstep::test {
 
+struct AttentionCase;  // attention_case.h
+
 struct KernelParam {
   std::string backend;  // "scalar", "avx2", "avx512", "avx512bf16" (the CPU with at most this) or "cuda"
   DType dtype;          // of weights and KV cache
@@ -96,6 +98,11 @@ class KernelTest : public ::testing::TestWithParam<KernelParam> {
     return values;
   }
 
+  // attention_test.cpp: attention() of random inputs against the reference; what no sequence has written of the cache is NaN.
+  void check_attention(const AttentionCase& c);
+  // rope_attention() of one query token a sequence against the references, the cache included.
+  void check_rope_attention(const AttentionCase& c, bool norm);
+
   std::mt19937 rng_{20240611};
 
  private:
@@ -121,7 +128,7 @@ struct HostBatch {
   // Place of a position of sequence s: block * block_size + offset.
   int64_t place(int64_t s, int64_t position) const;
 };
-// Sequences in shuffled slots, their context in shuffled blocks.
+// Sequences in shuffled slots, their context in shuffled blocks. {1, 0} pads the batch, as BatchView says.
 HostBatch make_batch(const std::vector<SequenceShape>& sequences, int64_t block_size, int32_t vocab, std::mt19937& rng);
 
 class DeviceBatch {

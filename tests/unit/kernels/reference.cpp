@@ -82,6 +82,7 @@ Doubles attention_reference(const HostTensor& qkv, const HeadLayout& heads, doub
   const int64_t d = heads.head_dim;
   Doubles out(static_cast<size_t>(qkv.rows * heads.q_heads * d), 0.0);
   for (size_t s = 0; s < batch.seq_slot.size(); ++s) {
+    if (batch.context_len[s] == 0) continue;
     for (int32_t t = batch.query_start[s]; t < batch.query_start[s + 1]; ++t) {
       const int64_t visible = batch.positions[static_cast<size_t>(t)] + 1;
       for (int64_t h = 0; h < heads.q_heads; ++h) {

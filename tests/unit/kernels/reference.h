@@ -22,7 +22,7 @@ Doubles rope_reference(const std::vector<int32_t>& positions, const std::vector<
 // [T, (Hq + 2 Hkv) * D] after QK-norm and rotation; v unchanged. Norm weights may be empty.
 Doubles norm_rope_reference(const HostTensor& qkv, const HeadLayout& heads, const HostTensor& q_norm, const HostTensor& k_norm,
                             double eps, const HostTensor& cos_sin);
-// k, v: [num_blocks * kv_heads * block_size, D]. [T, Hq * D].
+// k, v: [num_blocks * kv_heads * block_size, D]. [T, Hq * D]; zeros for a sequence without context.
 Doubles attention_reference(const HostTensor& qkv, const HeadLayout& heads, double scale, const HostBatch& batch,
                             const HostTensor& k, const HostTensor& v);
 

@@ -23,12 +23,13 @@ constexpr int kThreads = 32 * kWarps;
 constexpr int kStep = 16;  // keys a warp takes at a time
 static_assert(kStep * kWarps == kUnit);
 constexpr int kTileHeads = 8;
-constexpr int kMinUnits = 4;        // a piece for which a block is worth its start and the combining
-constexpr int kMaxPieces = 64;      // of a context
-constexpr int kShortUnits = 32;     // contexts for which a cluster has few steps to do
-constexpr int kWaves = 2;           // of pieces, where there are many contexts: evens out their lengths
-constexpr int kMaxCutContexts = 4;  // for each block that runs at a time; more even out by themselves
-constexpr int kAhead = 3;           // steps of a warp that it brings to the L2 before the kernel before has ended
+constexpr int kMinUnits = 4;          // a piece for which a block is worth its start and the combining
+constexpr int kMaxPieces = 64;        // of a context
+constexpr int kShortUnits = 32;       // contexts for which a cluster has few steps to do
+constexpr int kWaves = 2;             // of pieces, where there are many contexts: evens out their lengths
+constexpr int kMaxCutContexts = 4;    // for each block that runs at a time; more even out by themselves
+constexpr int kInvariantCluster = 4;  // whatever the batch: between one long context and many short ones
+constexpr int kAhead = 3;             // steps of a warp that it brings to the L2 before the kernel before has ended
 
 constexpr int blocks_per_sm(int dim, int tiles) { return dim <= 64 ? 4 : dim <= 128 && tiles == 1 ? 3 : 2; }
 
@@ -434,7 +435,9 @@ void launch(const Launch& to, const AttentionParams& p, const RopeParams& rope) 
   const int64_t max_units = divide_up(p.max_context_len, kUnit);
   // Where contexts are short, or few, blocks for which there is room share one.
   plan.cluster = 1;
-  if (to.hopper && (max_units <= kShortUnits || contexts * 2 * kMaxCluster <= slots)) {
+  if (to.batch_invariant) {
+    plan.cluster = to.hopper ? kInvariantCluster : 1;
+  } else if (to.hopper && (max_units <= kShortUnits || contexts * 2 * kMaxCluster <= slots)) {
     const int64_t room = max_units <= kMinUnits ? to.sm_count : slots;
     while (plan.cluster < kMaxCluster && plan.cluster < max_units && contexts * plan.cluster * 2 <= room) plan.cluster *= 2;
   }
@@ -446,7 +449,7 @@ void launch(const Launch& to, const AttentionParams& p, const RopeParams& rope) 
       std::max<int64_t>({one_wave ? kMinUnits : 2 * kMinUnits, kMinUnits / 2 * plan.cluster, divide_up(max_units, kMaxPieces)});
   plan.min_units = static_cast<int32_t>(min_units);
   plan.target = static_cast<int32_t>(target);
-  plan.whole = max_units <= min_units || contexts > kMaxCutContexts * cluster_slots ||
+  plan.whole = to.batch_invariant || max_units <= min_units || contexts > kMaxCutContexts * cluster_slots ||
                contexts * plan.cluster > static_cast<int64_t>(kCounters);
   const int64_t pieces = plan.whole ? contexts : std::min(contexts + target, contexts * divide_up(max_units, min_units));
   plan.ahead = pieces * plan.cluster <= slots;

@@ -16,9 +16,10 @@ namespace lockstep::cuda {
 struct Launch {
   cudaStream_t stream = nullptr;
   int sm_count = 1;
-  bool hopper = false;      // sm_90a code runs here: wgmma, the copy engine
-  bool overlap = false;     // kernels may start before the one before them has ended (launch_kernel.cuh)
-  void* scratch = nullptr;  // written and read within one op; the stream orders its reuse by the next
+  bool hopper = false;           // sm_90a code runs here: wgmma, the copy engine
+  bool overlap = false;          // kernels may start before the one before them has ended (launch_kernel.cuh)
+  bool batch_invariant = false;  // the order in which a row is summed must not depend on the other rows of the step
+  void* scratch = nullptr;       // written and read within one op; the stream orders its reuse by the next
   size_t scratch_bytes = 0;
   uint32_t* counters = nullptr;  // [kCounters], zero before and after every op
 };

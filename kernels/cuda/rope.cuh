@@ -29,8 +29,10 @@ __device__ __forceinline__ void norm_rope_head(const T* x, int dim, const AnyVec
     float squares = 0.0f;
     for (int i = sub * N; i < dim; i += kLanes * N) {
       const Vec<T, N> v = load_vec<N>(x + i);
+      float part = 0.0f;  // by itself, so that twice the lanes give the same bits
 #pragma unroll
-      for (int j = 0; j < N; ++j) squares += to_float(v.v[j]) * to_float(v.v[j]);
+      for (int j = 0; j < N; ++j) part += to_float(v.v[j]) * to_float(v.v[j]);
+      squares += part;
     }
     const unsigned lanes = kLanes == 32 ? 0xffffffffu : ((1u << kLanes % 32) - 1) << (threadIdx.x % 32 / kLanes * kLanes);
 #pragma unroll

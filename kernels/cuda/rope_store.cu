@@ -100,13 +100,16 @@ void launch_norm_rope_store(const Launch& to, TensorView qkv, const HeadLayout& 
   // N pairs of elements, of angles, and 2 N elements of v at a time.
   const auto vectors = [&](int64_t n) {
     const size_t bytes = static_cast<size_t>(2 * n) * size_of(qkv.dtype);
-    return heads.head_dim % (4 * n) == 0 && rows_aligned(qkv, 2 * n) && rows_aligned(cos_sin, 4) && aligned_to(kv.k, bytes) &&
+    return heads.head_dim % (2 * n) == 0 && rows_aligned(qkv, 2 * n) && rows_aligned(cos_sin, 4) && aligned_to(kv.k, bytes) &&
            aligned_to(kv.v, bytes);
   };
   dispatch_float(qkv.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    if (heads.head_dim % 64 == 0 && sizeof(T) == 2 && vectors(4)) {
+    // The decode kernel has 16 lanes of 4 pairs; these give the same bits.
+    if (sizeof(T) == 2 && vectors(4) && heads.head_dim <= 64) {
       launch_store<T, 8, 4>(to, p);
+    } else if (sizeof(T) == 2 && vectors(4)) {
+      launch_store<T, 16, 4>(to, p);
     } else if (vectors(2)) {
       launch_store<T, 16, 2>(to, p);
     } else {

@@ -23,7 +23,7 @@ constexpr int kRowsPerGroup = 64;  // of one wgmma
 constexpr int kRows = kGroups * kRowsPerGroup;
 constexpr int kConsumers = 128 * kGroups;
 constexpr int kThreads = 128 + kConsumers;
-constexpr int kConsumerWarps = kConsumers / 32;
+[[maybe_unused]] constexpr int kConsumerWarps = kConsumers / 32;
 constexpr int kMaxStages = 3;
 constexpr int kRowBytes = 2 * kSlabColumns;
 constexpr int kMaxHeads = 32;    // query heads of a KV head: 128 rows would hold too few tokens
@@ -80,7 +80,7 @@ struct Work {
 };
 
 // The works of a sequence lie together, those with the longest contexts first. False: there is no such work.
-__device__ __forceinline__ bool find_work(const AttentionParams& p, const Shape& shape, int number, Work& work) {
+[[maybe_unused]] __device__ __forceinline__ bool find_work(const AttentionParams& p, const Shape& shape, int number, Work& work) {
   const auto query_len = [&](int s) { return p.query_start[s + 1] - p.query_start[s]; };
   const auto tiles_of = [&](int s) {
     const int length = query_len(s);
@@ -137,7 +137,7 @@ __device__ void produce_queries(const AttentionParams& p, const CUtensorMap& map
 }
 
 // What the block does in this round; tokens == 0: nothing any more. The whole warp calls.
-__device__ __forceinline__ Work next_work(Barriers& barriers, const Work (&works)[2], int round) {
+[[maybe_unused]] __device__ __forceinline__ Work next_work(Barriers& barriers, const Work (&works)[2], int round) {
   const int slot = round % 2;
   barrier_wait(&barriers.work_full[slot], round / 2 % 2);
   Work work = works[slot];
@@ -283,12 +283,8 @@ struct Consumer {
 };
 
 // Named barriers of the consumers.
-constexpr int kTurnBarrier = 1;  // and + 1: whose turn it is
-constexpr int kBothBarrier = 3;
-
-__device__ __forceinline__ void named_barrier_arrive(int id, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
+[[maybe_unused]] constexpr int kTurnBarrier = 1;  // and + 1: whose turn it is
+[[maybe_unused]] constexpr int kBothBarrier = 3;
 
 // The rows of a tile of values from `first` on become zeros: nothing has written them, and NaN times a weight of 0 is NaN.
 template <int kDim>

@@ -127,6 +127,11 @@ __device__ __forceinline__ void named_barrier(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// Arrives there without waiting.
+__device__ __forceinline__ void named_barrier_arrive(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
 // Gives registers of this warpgroup to the others, or takes them. The kernel needs __launch_bounds__(threads, 1).
 template <int kRegisters>
 __device__ __forceinline__ void give_registers() {

@@ -12,11 +12,27 @@ namespace lockstep::text {
 namespace jinja {
 namespace {
 
-constexpr int64_t kMaxSteps = 5'000'000;  // statements and expressions; a long chat needs some thousands
+constexpr size_t kMaxTemplateBytes = 1 << 20;  // the longest of real models have some 30 kB
+
+// A value that an expression gives: one of a variable or of the template itself, which is not copied, or one of its own.
+class Result {
+ public:
+  explicit Result(const JinjaValue* shared) : shared_(shared) {}
+  explicit Result(JinjaValue own) : own_(std::move(own)) {}
+  const JinjaValue& operator*() const { return shared_ != nullptr ? *shared_ : own_; }
+  const JinjaValue* operator->() const { return &**this; }
+  const JinjaValue* shared() const { return shared_; }
+  JinjaValue take() && { return shared_ != nullptr ? *shared_ : std::move(own_); }
+
+ private:
+  const JinjaValue* shared_ = nullptr;
+  JinjaValue own_;
+};
 
 class Renderer {
  public:
-  Renderer(const std::string& where, const JinjaValue& variables) : where_(where), scopes_(1) {
+  Renderer(const std::string& where, const JinjaValue& variables, const JinjaLimits& limits)
+      : where_(where), limits_(limits), scopes_(1) {
     for (const auto& item : variables.items()) scopes_[0][item.key()] = item.value();
   }
 
@@ -31,7 +47,15 @@ class Renderer {
 
   Place place(int line) const { return {where_, line}; }
   void count_step(int line) {
-    if (++steps_ > kMaxSteps) place(line).refuse("the template takes too many steps");
+    if (++steps_ > limits_.steps) place(line).refuse("the template takes too many steps");
+  }
+  void spend(int64_t bytes, int line) {
+    bytes_ += bytes;
+    if (bytes_ > limits_.bytes) place(line).refuse("the template makes too much text or too large lists");
+  }
+  void append(std::string& out, std::string_view text, int line) {
+    spend(static_cast<int64_t>(text.size()), line);
+    out += text;
   }
 
   JinjaValue* find(const std::string& name) {
@@ -53,9 +77,9 @@ class Renderer {
   Flow render(const Node& n, std::string& out) {
     count_step(n.line);
     switch (n.kind) {
-      case Node::Kind::kText: out += n.text; return Flow::kNext;
-      case Node::Kind::kOutput: out += to_text(evaluate(*n.expr), place(n.line)); return Flow::kNext;
-      case Node::Kind::kSet: assign(n, evaluate(*n.expr)); return Flow::kNext;
+      case Node::Kind::kText: append(out, n.text, n.line); return Flow::kNext;
+      case Node::Kind::kOutput: append(out, to_text(*evaluate(*n.expr), place(n.line)), n.line); return Flow::kNext;
+      case Node::Kind::kSet: assign(n, value_of(*n.expr)); return Flow::kNext;
       case Node::Kind::kSetBlock: {
         std::string text;
         const Flow flow = render(n.body, text);
@@ -64,7 +88,7 @@ class Renderer {
       }
       case Node::Kind::kIf:
         for (const auto& [condition, body] : n.branches) {
-          if (condition == nullptr || is_true(evaluate(*condition))) return render(body, out);
+          if (condition == nullptr || is_true(*evaluate(*condition))) return render(body, out);
         }
         return Flow::kNext;
       case Node::Kind::kBlock: return render(n.body, out);
@@ -82,6 +106,7 @@ class Renderer {
     }
     JinjaValue* space = find(n.targets[0]);
     if (space == nullptr || !space->is_object()) place(n.line).refuse(fmt::format("'{}' is not a namespace", n.targets[0]));
+    spend(size_of(*space), n.line);
     (*space)[n.targets[1]] = std::move(value);
   }
 
@@ -99,7 +124,8 @@ class Renderer {
 
   void render_loop(const Node& n, std::string& out) {
     std::vector<JinjaValue> items;
-    const JinjaValue over = evaluate(*n.expr);
+    const JinjaValue over = value_of(*n.expr);  // its own: the loop may set the variable anew
+    spend(2 * weigh(over, place(n.line)), n.line);
     if (over.is_array()) {
       items.assign(over.begin(), over.end());
     } else if (over.is_object()) {
@@ -111,7 +137,7 @@ class Renderer {
       scopes_.emplace_back();
       std::erase_if(items, [&](const JinjaValue& item) {
         bind(n, item);
-        return !is_true(evaluate(*n.filter));
+        return !is_true(*evaluate(*n.filter));
       });
       scopes_.pop_back();
     }
@@ -137,52 +163,113 @@ class Renderer {
     if (items.empty()) render(n.otherwise, out);
   }
 
-  JinjaValue evaluate(const Expr& e) {
+  JinjaValue value_of(const Expr& e) {
+    Result result = evaluate(e);
+    if (result.shared() != nullptr) spend(weigh(*result, place(e.line)), e.line);
+    return std::move(result).take();
+  }
+
+  // A value that was made just now.
+  Result made(JinjaValue value, int line) {
+    spend(weigh(value, place(line)), line);
+    return Result(std::move(value));
+  }
+
+  Result evaluate(const Expr& e) {
     count_step(e.line);
     const Place at = place(e.line);
-    const auto bound = [&](size_t i) { return e.args[i] == nullptr ? JinjaValue(nullptr) : evaluate(*e.args[i]); };
     switch (e.kind) {
-      case Expr::Kind::kLiteral: return e.value;
+      case Expr::Kind::kLiteral: return Result(&e.value);
       case Expr::Kind::kName: {
         const JinjaValue* value = find(e.name);
+        if (value != nullptr) return Result(value);
         // Functions have no value here; templates ask only whether they are there.
-        if (value == nullptr && (e.name == "raise_exception" || e.name == "strftime_now" || e.name == "namespace")) return true;
-        return value == nullptr ? undefined() : *value;
+        const bool is_function = e.name == "raise_exception" || e.name == "strftime_now" || e.name == "namespace";
+        return Result(is_function ? JinjaValue(true) : undefined());
       }
+      case Expr::Kind::kAttribute: {
+        const Result object = evaluate(*e.args[0]);
+        if (object->is_object()) spend(size_of(*object), e.line);
+        if (object.shared() == nullptr || !object->is_object()) return made(get_attribute(*object, e.name, at), e.line);
+        const auto it = object->find(e.name);
+        return it == object->end() ? Result(undefined()) : Result(&*it);
+      }
+      case Expr::Kind::kIndex: {
+        const Result object = evaluate(*e.args[0]);
+        const Result index = evaluate(*e.args[1]);
+        if (object->is_object()) spend(size_of(*object), e.line);
+        if (object.shared() != nullptr) {
+          if (const JinjaValue* element = find_element(*object, *index)) return Result(element);
+        }
+        if (object->is_string()) spend(size_of(*object), e.line);
+        return made(get_index(*object, *index, at), e.line);
+      }
+      case Expr::Kind::kCondition:
+        if (is_true(*evaluate(*e.args[1]))) return evaluate(*e.args[0]);
+        return e.args[2] == nullptr ? Result(undefined()) : evaluate(*e.args[2]);
+      case Expr::Kind::kBinary:
+        if (e.name == "or" || e.name == "and") {
+          Result left = evaluate(*e.args[0]);
+          return is_true(*left) == (e.name == "or") ? std::move(left) : evaluate(*e.args[1]);
+        }
+        break;
+      default: break;
+    }
+    return made(compute(e), e.line);
+  }
+
+  // The expressions that always make a value.
+  JinjaValue compute(const Expr& e) {
+    const Place at = place(e.line);
+    const auto bound = [&](size_t i) { return e.args[i] == nullptr ? JinjaValue(nullptr) : value_of(*e.args[i]); };
+    switch (e.kind) {
       case Expr::Kind::kList: {
         JinjaValue list = JinjaValue::array();
-        for (const auto& item : e.args) list.push_back(evaluate(*item));
+        for (const auto& item : e.args) list.push_back(value_of(*item));
         return list;
       }
       case Expr::Kind::kDict: {
         JinjaValue dict = JinjaValue::object();
-        for (size_t i = 0; i < e.args.size(); i += 2) dict[to_text(evaluate(*e.args[i]), at)] = evaluate(*e.args[i + 1]);
+        for (size_t i = 0; i < e.args.size(); i += 2) {
+          spend(size_of(dict), e.line);  // a key is looked for among those before it
+          dict[to_text(*evaluate(*e.args[i]), at)] = value_of(*e.args[i + 1]);
+        }
         return dict;
       }
-      case Expr::Kind::kAttribute: return get_attribute(evaluate(*e.args[0]), e.name, at);
-      case Expr::Kind::kIndex: return get_index(evaluate(*e.args[0]), evaluate(*e.args[1]), at);
-      case Expr::Kind::kSlice: return get_slice(evaluate(*e.args[0]), bound(1), bound(2), bound(3), at);
-      case Expr::Kind::kCall: return call(e);
-      case Expr::Kind::kFilter: return apply_filter(e.name, evaluate(*e.args[0]), arguments(e), at);
-      case Expr::Kind::kTest: return apply_test(e.name, evaluate(*e.args[0]), arguments(e), at);
-      case Expr::Kind::kUnary: return apply_unary(e.name, evaluate(*e.args[0]), at);
-      case Expr::Kind::kBinary: {
-        JinjaValue left = evaluate(*e.args[0]);
-        if (e.name == "or") return is_true(left) ? left : evaluate(*e.args[1]);
-        if (e.name == "and") return is_true(left) ? evaluate(*e.args[1]) : left;
-        return apply_binary(e.name, left, evaluate(*e.args[1]), at);
+      case Expr::Kind::kSlice: {
+        const Result object = evaluate(*e.args[0]);
+        spend(size_of(*object), e.line);
+        return get_slice(*object, bound(1), bound(2), bound(3), at);
       }
-      case Expr::Kind::kCondition:
-        if (is_true(evaluate(*e.args[1]))) return evaluate(*e.args[0]);
-        return e.args[2] == nullptr ? undefined() : evaluate(*e.args[2]);
+      case Expr::Kind::kCall: return call(e);
+      case Expr::Kind::kFilter: {
+        const Result value = evaluate(*e.args[0]);
+        const bool counts = e.name == "length" || e.name == "count";  // without looking into the items
+        spend(counts ? size_of(*value) : weigh(*value, at), e.line);
+        return apply_filter(e.name, *value, arguments(e), at);
+      }
+      case Expr::Kind::kTest: {
+        const Result value = evaluate(*e.args[0]);
+        const Arguments args = arguments(e);
+        if (!args.positional.empty()) spend(weigh(*value, at), e.line);
+        return apply_test(e.name, *value, args, at);
+      }
+      case Expr::Kind::kUnary: return apply_unary(e.name, *evaluate(*e.args[0]), at);
+      case Expr::Kind::kBinary: {
+        const Result left = evaluate(*e.args[0]);
+        const Result right = evaluate(*e.args[1]);
+        spend(weigh(*left, at) + weigh(*right, at), e.line);
+        return apply_binary(e.name, *left, *right, at);
+      }
+      default: break;
     }
-    return undefined();
+    at.refuse("this expression is not supported");
   }
 
   Arguments arguments(const Expr& e) {
     Arguments out;
-    for (size_t i = 1; i < e.args.size(); ++i) out.positional.push_back(evaluate(*e.args[i]));
-    for (const auto& [name, value] : e.keywords) out.keywords.emplace_back(name, evaluate(*value));
+    for (size_t i = 1; i < e.args.size(); ++i) out.positional.push_back(value_of(*e.args[i]));
+    for (const auto& [name, value] : e.keywords) out.keywords.emplace_back(name, value_of(*value));
     return out;
   }
 
@@ -190,11 +277,18 @@ class Renderer {
     const Place at = place(e.line);
     const Expr& callee = *e.args[0];
     const Arguments args = arguments(e);
-    if (callee.kind == Expr::Kind::kAttribute) return call_method(evaluate(*callee.args[0]), callee.name, args, at);
+    if (callee.kind == Expr::Kind::kAttribute) {
+      const Result object = evaluate(*callee.args[0]);
+      spend(size_of(*object), e.line);
+      return call_method(*object, callee.name, args, at);
+    }
     if (callee.kind != Expr::Kind::kName) at.refuse("this call is not supported");
     if (callee.name == "namespace" && args.positional.empty()) {
       JinjaValue space = JinjaValue::object();
-      for (const auto& [name, value] : args.keywords) space[name] = value;
+      for (const auto& [name, value] : args.keywords) {
+        spend(size_of(space), e.line);
+        space[name] = value;
+      }
       return space;
     }
     if (callee.name == "raise_exception" && args.positional.size() == 1) {
@@ -217,16 +311,23 @@ class Renderer {
   }
 
   const std::string& where_;
+  const JinjaLimits limits_;
   std::vector<std::map<std::string, JinjaValue>> scopes_;  // innermost last
   int64_t steps_ = 0;
+  int64_t bytes_ = 0;
 };
 
 }  // namespace
 }  // namespace jinja
 
-JinjaTemplate::JinjaTemplate(std::string_view source, std::string where)
-    : where_(std::move(where)), nodes_(std::make_shared<const std::vector<jinja::Node>>(jinja::parse(source, where_))) {}
+JinjaTemplate::JinjaTemplate(std::string_view source, std::string where) : where_(std::move(where)) {
+  check(source.size() <= jinja::kMaxTemplateBytes, "{}: the chat template has {} bytes, at most {} are supported", where_,
+        source.size(), jinja::kMaxTemplateBytes);
+  nodes_ = std::make_shared<const std::vector<jinja::Node>>(jinja::parse(source, where_));
+}
 
-std::string JinjaTemplate::render(const JinjaValue& variables) const { return jinja::Renderer(where_, variables).run(*nodes_); }
+std::string JinjaTemplate::render(const JinjaValue& variables, const JinjaLimits& limits) const {
+  return jinja::Renderer(where_, variables, limits).run(*nodes_);
+}
 
 }  // namespace lockstep::text

@@ -3,6 +3,7 @@
 // inheritance, many filters) is refused by name, when it is parsed or, for filters, tests and methods, when it is reached.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,13 +18,19 @@ namespace jinja {
 struct Node;
 }
 
+// What rendering may cost: a template comes with the model, from anywhere.
+struct JinjaLimits {
+  int64_t steps = 5'000'000;         // statements and expressions; a long chat needs some thousands
+  int64_t bytes = int64_t{2} << 30;  // of all values made and looked through, the result included
+};
+
 class JinjaTemplate {
  public:
   // where: the file, for messages. Throws Error naming the line.
   JinjaTemplate(std::string_view source, std::string where);
 
-  // variables: an object. Throws Error, also when the template calls raise_exception().
-  std::string render(const JinjaValue& variables) const;
+  // variables: an object. Throws Error, also when the template calls raise_exception() or exceeds the limits.
+  std::string render(const JinjaValue& variables, const JinjaLimits& limits = {}) const;
 
  private:
   std::string where_;

@@ -9,7 +9,8 @@ namespace lockstep::text::jinja {
 
 namespace {
 
-constexpr int kMaxDepth = 100;  // of nested statements, and of nested expressions
+constexpr int kMaxDepth = 100;   // of nested statements, and of nested expressions
+constexpr int kMaxHeight = 400;  // of an expression's tree, to which chains such as 1 + 1 + 1 add a level each
 
 // Recursive descent, one function a level of precedence, as in Jinja's own parser.
 class ExpressionParser {
@@ -66,8 +67,16 @@ class ExpressionParser {
     e->kind = kind;
     e->line = line_;
     e->name = std::move(name);
-    (e->args.push_back(std::move(args)), ...);
+    (adopt(*e, std::move(args)), ...);
     return e;
+  }
+  void raise(Expr& parent, const ExprPtr& child) const {
+    if (child != nullptr) parent.height = std::max(parent.height, child->height + 1);
+    if (parent.height > kMaxHeight) refuse(fmt::format("an expression has more than {} levels", kMaxHeight));
+  }
+  void adopt(Expr& parent, ExprPtr child) const {
+    raise(parent, child);
+    parent.args.push_back(std::move(child));
   }
   ExprPtr literal(JinjaValue value) const {
     ExprPtr e = make(Expr::Kind::kLiteral, "");
@@ -166,22 +175,22 @@ class ExpressionParser {
     ExprPtr first = expression();
     if (skip(")")) return first;
     expect(",");
-    list->args.push_back(std::move(first));
+    adopt(*list, std::move(first));
     elements(*list, ")");
     return list;
   }
   void elements(Expr& list, std::string_view end) {
     while (!skip(end)) {
-      list.args.push_back(expression());
+      adopt(list, expression());
       if (!at(end)) expect(",");
     }
   }
   ExprPtr dictionary() {
     ExprPtr dict = make(Expr::Kind::kDict, "");
     while (!skip("}")) {
-      dict->args.push_back(expression());
+      adopt(*dict, expression());
       expect(":");
-      dict->args.push_back(expression());
+      adopt(*dict, expression());
       if (!at("}")) expect(",");
     }
     return dict;
@@ -232,8 +241,9 @@ class ExpressionParser {
         std::string keyword = name();
         ++i_;
         call.keywords.emplace_back(std::move(keyword), expression());
+        raise(call, call.keywords.back().second);
       } else {
-        call.args.push_back(expression());
+        adopt(call, expression());
       }
       if (!at(")")) expect(",");
     }
@@ -251,7 +261,7 @@ class ExpressionParser {
         if (at("(")) {
           arguments(*e);
         } else if (takes_bare_argument()) {
-          e->args.push_back(postfix(primary()));
+          adopt(*e, postfix(primary()));
         }
         if (negated) e = make(Expr::Kind::kUnary, "not", std::move(e));
       } else {

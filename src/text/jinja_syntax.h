@@ -36,6 +36,7 @@ struct Expr {
   JinjaValue value;
   std::vector<ExprPtr> args;
   std::vector<std::pair<std::string, ExprPtr>> keywords;
+  int height = 1;  // levels of the tree below and with this one, which evaluation and destruction descend by recursion
 };
 
 struct Node {

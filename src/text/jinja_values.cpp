@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "text/unicode.h"
@@ -13,11 +14,35 @@ namespace lockstep::text::jinja {
 namespace {
 
 constexpr size_t kMaxTextBytes = 1 << 26;  // a template that doubles a string in a loop must not take the machine
+constexpr size_t kMaxListLength = 1 << 20;
+constexpr int kMaxValueDepth = 32;
+constexpr size_t kMaxStripCharacters = 256;
 
-std::vector<std::string> characters(std::string_view text) {
-  std::vector<std::string> out;
-  for (size_t i = 0; i < text.size(); i += utf8_length(text[i])) out.emplace_back(text.substr(i, utf8_length(text[i])));
+// Where `needle` first is in `text`, or npos; in time proportional to their lengths, which string_view::find is not.
+size_t find_text(std::string_view text, std::string_view needle) {
+  if (needle.empty()) return 0;
+  const void* at = ::memmem(text.data(), text.size(), needle.data(), needle.size());
+  return at == nullptr ? std::string_view::npos : static_cast<size_t>(static_cast<const char*>(at) - text.data());
+}
+
+void check_list(size_t length, const Place& place) {
+  if (length > kMaxListLength) place.refuse("a list grows beyond all measure");
+}
+
+JinjaValue characters(std::string_view text, const Place& place) {
+  check_list(count_code_points(text), place);
+  JinjaValue out = JinjaValue::array();
+  for (size_t i = 0; i < text.size(); i += utf8_length(text[i])) out.push_back(text.substr(i, utf8_length(text[i])));
   return out;
+}
+
+// Characters [first, last) of a text, first <= last <= its length.
+std::string_view characters_between(std::string_view text, int64_t first, int64_t last) {
+  size_t begin = 0;
+  for (int64_t i = 0; i < first; ++i) begin += utf8_length(text[begin]);
+  size_t end = begin;
+  for (int64_t i = first; i < last; ++i) end += utf8_length(text[end]);
+  return text.substr(begin, end - begin);
 }
 
 // Python's str.strip family. chars empty: white space.
@@ -30,7 +55,7 @@ std::string strip(std::string_view text, std::string_view chars, bool left, bool
   while (left && !text.empty() && goes(text.substr(0, utf8_length(text[0])))) text.remove_prefix(utf8_length(text[0]));
   while (right && !text.empty()) {
     size_t last = text.size() - 1;
-    while ((static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
+    while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
     if (!goes(text.substr(last))) break;
     text = text.substr(0, last);
   }
@@ -40,7 +65,7 @@ std::string strip(std::string_view text, std::string_view chars, bool left, bool
 std::string replace(std::string_view text, std::string_view from, std::string_view to, const Place& place) {
   if (from.empty()) place.refuse("replace() of an empty string is not supported");
   std::string out;
-  for (size_t at; (at = text.find(from)) != std::string_view::npos; text.remove_prefix(at + from.size())) {
+  for (size_t at; (at = find_text(text, from)) != std::string_view::npos; text.remove_prefix(at + from.size())) {
     out += text.substr(0, at);
     out += to;
     if (out.size() > kMaxTextBytes) place.refuse("the text grows beyond all measure");
@@ -62,7 +87,8 @@ JinjaValue split(std::string_view text, const Arguments& args, const Place& plac
   }
   const auto separator = args.positional[0].get<std::string>();
   JinjaValue out = JinjaValue::array();
-  for (size_t at; (at = text.find(separator)) != std::string_view::npos; text.remove_prefix(at + separator.size())) {
+  for (size_t at; (at = find_text(text, separator)) != std::string_view::npos; text.remove_prefix(at + separator.size())) {
+    check_list(out.size(), place);
     out.push_back(std::string(text.substr(0, at)));
   }
   out.push_back(std::string(text));
@@ -97,7 +123,7 @@ std::string string_argument(const Arguments& args, size_t i, const Place& place)
 
 bool contains(const JinjaValue& container, const JinjaValue& item, const Place& place) {
   if (container.is_string() && item.is_string()) {
-    return container.get_ref<const std::string&>().find(item.get_ref<const std::string&>()) != std::string::npos;
+    return find_text(container.get_ref<const std::string&>(), item.get_ref<const std::string&>()) != std::string_view::npos;
   }
   if (container.is_array()) return std::find(container.begin(), container.end(), item) != container.end();
   if (container.is_object() && item.is_string()) return container.contains(item.get_ref<const std::string&>());
@@ -177,6 +203,27 @@ std::string to_text(const JinjaValue& value, const Place& place) {
   place.refuse(fmt::format("{} as text is not supported", type_name(value)));
 }
 
+int64_t size_of(const JinjaValue& value) {
+  constexpr int64_t kPlace = sizeof(JinjaValue);
+  if (value.is_string()) return kPlace + static_cast<int64_t>(value.get_ref<const std::string&>().size());
+  return kPlace +
+         static_cast<int64_t>(value.size() * (value.is_object() ? sizeof(JinjaValue::object_t::value_type) : sizeof(JinjaValue)));
+}
+
+namespace {
+
+int64_t weigh_below(const JinjaValue& value, const Place& place, int depth) {
+  int64_t bytes = size_of(value);
+  if (!value.is_structured()) return bytes;
+  if (depth == kMaxValueDepth) place.refuse(fmt::format("a value is nested deeper than {} levels", kMaxValueDepth));
+  for (const JinjaValue& item : value) bytes += weigh_below(item, place, depth + 1);
+  return bytes;
+}
+
+}  // namespace
+
+int64_t weigh(const JinjaValue& value, const Place& place) { return weigh_below(value, place, 0); }
+
 JinjaValue get_attribute(const JinjaValue& object, const std::string& name, const Place& place) {
   if (object.is_discarded()) place.refuse(fmt::format("attribute '{}' of an undefined value", name));
   if (!object.is_object()) return undefined();
@@ -184,22 +231,37 @@ JinjaValue get_attribute(const JinjaValue& object, const std::string& name, cons
   return it == object.end() ? undefined() : *it;
 }
 
+const JinjaValue* find_element(const JinjaValue& object, const JinjaValue& index) {
+  if (object.is_object() && index.is_string()) {
+    const auto it = object.find(index.get_ref<const std::string&>());
+    return it == object.end() ? nullptr : &*it;
+  }
+  if (!object.is_array() || !index.is_number_integer()) return nullptr;
+  const auto n = static_cast<int64_t>(object.size());
+  auto i = index.get<int64_t>();
+  if (i < 0) i += n;
+  return i < 0 || i >= n ? nullptr : &object[static_cast<size_t>(i)];
+}
+
 JinjaValue get_index(const JinjaValue& object, const JinjaValue& index, const Place& place) {
   if (index.is_string()) return get_attribute(object, index.get<std::string>(), place);
   if (object.is_discarded()) place.refuse("a subscript of an undefined value");
-  if (!index.is_number_integer() || (!object.is_array() && !object.is_string())) return undefined();
-  const JinjaValue& list = object.is_string() ? JinjaValue(characters(object.get_ref<const std::string&>())) : object;
+  if (!object.is_string() || !index.is_number_integer()) {
+    const JinjaValue* element = find_element(object, index);
+    return element == nullptr ? undefined() : *element;
+  }
+  const auto& text = object.get_ref<const std::string&>();
+  const auto n = static_cast<int64_t>(count_code_points(text));
   auto i = index.get<int64_t>();
-  const auto n = static_cast<int64_t>(list.size());
   if (i < 0) i += n;
-  return i < 0 || i >= n ? undefined() : list[static_cast<size_t>(i)];
+  return i < 0 || i >= n ? undefined() : JinjaValue(characters_between(text, i, i + 1));
 }
 
 JinjaValue get_slice(const JinjaValue& object, const JinjaValue& start, const JinjaValue& stop, const JinjaValue& step,
                      const Place& place) {
   if (!object.is_array() && !object.is_string()) place.refuse(fmt::format("a slice of {}", type_name(object)));
-  const JinjaValue list = object.is_string() ? JinjaValue(characters(object.get_ref<const std::string&>())) : object;
-  const auto n = static_cast<int64_t>(list.size());
+  const std::string_view whole = object.is_string() ? std::string_view(object.get_ref<const std::string&>()) : "";
+  const auto n = static_cast<int64_t>(object.is_string() ? count_code_points(whole) : object.size());
   const int64_t stride = step.is_null() ? 1 : integer(step, place);
   if (stride == 0) place.refuse("a slice with step 0");
   const auto bound = [&](const JinjaValue& b, int64_t fallback) {
@@ -209,10 +271,13 @@ JinjaValue get_slice(const JinjaValue& object, const JinjaValue& start, const Ji
     return stride > 0 ? std::clamp<int64_t>(from_start, 0, n) : std::clamp<int64_t>(from_start, -1, n - 1);
   };
   const int64_t first = bound(start, stride > 0 ? 0 : n - 1), last = bound(stop, stride > 0 ? n : -1);
+  if (object.is_string() && stride == 1) return characters_between(whole, first, std::max(first, last));
+  const JinjaValue list = object.is_string() ? characters(whole, place) : JinjaValue();
+  const JinjaValue& from = object.is_string() ? list : object;
   JinjaValue out = JinjaValue::array();
   // |stride| >= n leaves one element at most, and adding it further could overflow.
   for (int64_t i = first; stride > 0 ? i < last : i > last; i += stride) {
-    out.push_back(list[static_cast<size_t>(i)]);
+    out.push_back(from[static_cast<size_t>(i)]);
     if (stride >= n || stride <= -n) break;
   }
   if (!object.is_string()) return out;
@@ -235,7 +300,7 @@ JinjaValue apply_binary(std::string_view op, const JinjaValue& left, const Jinja
   if (op == "+" && left.is_array() && right.is_array()) {
     JinjaValue out = left;
     out.insert(out.end(), right.begin(), right.end());
-    if (out.size() > (1 << 20)) place.refuse("a list grows beyond all measure");
+    check_list(out.size(), place);
     return out;
   }
   const auto equal = [&] {
@@ -272,7 +337,7 @@ JinjaValue apply_filter(std::string_view name, const JinjaValue& value, const Ar
   if (name == "safe" && plain) return value;
   if (name == "list" && plain) {
     if (value.is_array()) return value;
-    if (value.is_string()) return characters(value.get_ref<const std::string&>());
+    if (value.is_string()) return characters(value.get_ref<const std::string&>(), place);
   }
   if ((name == "first" || name == "last") && plain && (value.is_array() || value.is_string())) {
     return get_index(value, name == "first" ? 0 : -1, place);
@@ -287,7 +352,11 @@ JinjaValue apply_filter(std::string_view name, const JinjaValue& value, const Ar
   if (name == "join" && value.is_array() && args.keywords.empty() && args.positional.size() <= 1) {
     const std::string separator = args.positional.empty() ? "" : string_argument(args, 0, place);
     std::string out;
-    for (size_t i = 0; i < value.size(); ++i) out += (i > 0 ? separator : "") + to_text(value[i], place);
+    for (size_t i = 0; i < value.size(); ++i) {
+      if (i > 0) out += separator;
+      out += to_text(value[i], place);
+      if (out.size() > kMaxTextBytes) place.refuse("the text grows beyond all measure");
+    }
     return out;
   }
   if ((name == "select" || name == "reject" || name == "selectattr" || name == "rejectattr") && value.is_array() &&
@@ -336,6 +405,7 @@ JinjaValue call_method(const JinjaValue& object, std::string_view name, const Ar
     if ((name == "strip" || name == "lstrip" || name == "rstrip") && n <= 1) {
       const std::string chars = n == 1 ? string_argument(args, 0, place) : "";
       if (n == 1 && chars.empty()) return text;
+      if (chars.size() > kMaxStripCharacters) place.refuse(fmt::format("{}() of more than {} bytes", name, kMaxStripCharacters));
       return strip(text, chars, name != "rstrip", name != "lstrip");
     }
     if (name == "split") return split(text, args, place);

@@ -37,8 +37,7 @@ using Parsed = std::variant<CommandLine, ExitRequest>;
 int run_tool(const CommandLine& command_line) {
   std::ios::sync_with_stdio(false);  // else every line of output is flushed
   switch (command_line.command) {
-    case Command::kInspect:
-      return run_inspect(command_line.inspect.directory.string(), command_line.inspect.tensor_parallel_size, std::cout);
+    case Command::kInspect: return run_inspect(command_line.inspect, std::cout);
     case Command::kConfig: {
       const EngineOptions engine = resolve_engine_options(command_line);
       return run_config(engine.model, engine, std::cout);

@@ -4,8 +4,11 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 
 namespace lockstep {
 namespace {
@@ -14,37 +17,60 @@ std::filesystem::path tokenizer_path(const ModelConfig& config, const EngineOpti
   return options.tokenizer.empty() ? config.tokenizer : std::filesystem::path(options.tokenizer);
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  check(file.good(), "--prompts {}: the file cannot be opened", path.string());
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(std::move(line));
-  check(!file.bad(), "--prompts {}: the file cannot be read past line {}", path.string(), lines.size());
-  check(!lines.empty(), "--prompts {}: the file is empty; it should hold one prompt a line", path.string());
-  return lines;
-}
+constexpr size_t kMaxPromptBytes = 64 << 20;          // some 15 million tokens
+constexpr size_t kMaxPromptsBytes = size_t{1} << 30;  // all are in memory at once
 
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const ModelConfig& config, const EngineOptions& options) {
   std::filesystem::path path = tokenizer_path(config, options);
   if (path.empty()) return nullptr;
-  if (std::filesystem::is_directory(path)) path /= "tokenizer.json";
-  if (options.tokenizer.empty() && !std::filesystem::exists(path)) return nullptr;
+  if (leads_to_directory(path)) path /= "tokenizer.json";
+  if (options.tokenizer.empty() && !is_listed(path)) return nullptr;
   return Tokenizer::load(path);
+}
+
+std::vector<std::string> read_prompts(std::istream& in, const std::string& name) {
+  std::vector<std::string> lines;
+  std::string line;
+  size_t total = 0;
+  const auto end_line = [&] { lines.push_back(std::exchange(line, {})); };
+  std::vector<char> part(1 << 16);
+  do {
+    in.read(part.data(), static_cast<std::streamsize>(part.size()));
+    const std::string_view got(part.data(), static_cast<size_t>(in.gcount()));
+    total += got.size();
+    check(total <= kMaxPromptsBytes, "--prompts {}: has more than {} MiB; split the file", name, kMaxPromptsBytes >> 20);
+    size_t begin = 0;
+    for (size_t end; (end = got.find('\n', begin)) != std::string_view::npos; begin = end + 1) {
+      line += got.substr(begin, end - begin);
+      end_line();
+    }
+    line += got.substr(begin);
+    check(line.size() <= kMaxPromptBytes, "--prompts {}: line {} is longer than {} MiB, more than any model's context", name,
+          lines.size() + 1, kMaxPromptBytes >> 20);
+  } while (in.good());
+  check(!in.bad(), "--prompts {}: the file cannot be read past line {}", name, lines.size());
+  if (!line.empty()) end_line();
+  check(!lines.empty(), "--prompts {}: the file is empty; it should hold one prompt a line", name);
+  return lines;
 }
 
 std::vector<std::vector<int32_t>> encode_prompts(const GenerateOptions& options, const ModelConfig& config,
                                                  const EngineOptions& engine, const Tokenizer* tokenizer) {
   std::vector<PromptInput> inputs = options.prompts;
   if (!options.prompts_file.empty()) {
-    for (std::string& line : read_lines(options.prompts_file)) inputs.emplace_back(std::move(line));
+    const std::string name = options.prompts_file.string();
+    check(!leads_to_directory(options.prompts_file), "--prompts {}: is a directory, expected a file", name);
+    std::ifstream file(options.prompts_file, std::ios::binary);
+    check(file.good(), "--prompts {}: the file cannot be opened", name);
+    for (std::string& line : read_prompts(file, name)) inputs.emplace_back(std::move(line));
   }
   std::optional<ChatTemplate> chat;
   if (options.chat) {
     const std::filesystem::path path = tokenizer_path(config, engine);
     check(!path.empty(), "--chat needs the model's tokenizer_config.json, and {} names no tokenizer", engine.model);
-    chat = ChatTemplate::load(std::filesystem::is_directory(path) ? path : path.parent_path());
+    chat = ChatTemplate::load(leads_to_directory(path) ? path : path.parent_path());
   }
   std::vector<std::vector<int32_t>> prompts;
   for (const PromptInput& input : inputs) {

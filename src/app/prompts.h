@@ -1,7 +1,9 @@
 // Prompts of `generate`: from flags and file to token ids.
 #pragma once
 
+#include <iosfwd>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/command_line.h"
@@ -13,6 +15,10 @@ namespace lockstep {
 
 // The model's tokenizer, or null where it has none. Throws Error if it has one that cannot be used.
 std::unique_ptr<Tokenizer> load_tokenizer(const ModelConfig& config, const EngineOptions& options);
+
+// The lines of a file of prompts. name: for messages. Throws Error when there is none, when it cannot be read, and when a line or
+// all of it is larger than any model could take, which a device or a pipe without end would be.
+std::vector<std::string> read_prompts(std::istream& in, const std::string& name);
 
 // All prompts as token ids, in the order typed, those of the file last. Text goes through the chat template with --chat.
 // tokenizer may be null: then every prompt must be token ids.

@@ -121,6 +121,8 @@ void add_inspect(CliFlags& flags, CommandLine& result) {
   flags.value("DIR", "DIR", "Hugging Face directory", into_text(i.directory, "a directory"))->required();
   flags.value("--tensor-parallel-size,--tp", "N", "Show what each of N ranks gets (also -tp N)",
               into_integer(i.tensor_parallel_size, 1, 65536));
+  flags.flag("--check",
+             "Read all weights and name the tensors that hold NaN or Inf; compare configuration, weights and tokenizer", i.check);
 }
 
 void add_config(CliFlags& flags, CommandLine& result) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "config/cli_flags.h"
 #include "config/engine_flags.h"
 #include "config/model_files.h"
@@ -145,7 +146,7 @@ EngineOptions resolve_engine_options(const CommandLine& command_line) {
   options.tokenizer = command_line.engine.tokenizer;
   if (!options.model.empty()) {
     const std::filesystem::path found = find_model(options.model);
-    if (!std::filesystem::is_directory(found)) apply_engine_section(found, options);
+    if (!leads_to_directory(found)) apply_engine_section(found, options);
   }
   for (const auto& [name, value] : command_line.engine_flags) find_engine_flag(name)->set(options, value);
   return options;

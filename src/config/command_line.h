@@ -109,6 +109,7 @@ struct BenchLoadOptions {
 struct InspectOptions {
   std::filesystem::path directory;   // a Hugging Face directory
   int32_t tensor_parallel_size = 0;  // 0: only list the tensors
+  bool check = false;                // read the weights, and hold configuration, weights and tokenizer to each other
 };
 
 struct TokenizeOptions {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 
@@ -23,13 +24,15 @@ std::string Node::describe() const {
   if (is_null()) return "null";
   constexpr size_t kShown = 80;
   const std::string shown = text.size() <= kShown ? text : text.substr(0, kShown) + "…";
-  return get_if<std::string>() ? fmt::format("\"{}\"", shown) : shown;
+  if (!get_if<std::string>()) return shown;
+  // Quoted and escaped as in JSON, and broken or cut characters replaced: a terminal would obey some of what may stand there.
+  return nlohmann::json(shown).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string read_text_file(const std::filesystem::path& file) {
   std::error_code error;
   const auto status = std::filesystem::status(file, error);
-  check(std::filesystem::exists(status), "{}: no such file", file.string());
+  check(std::filesystem::exists(status), "{}: cannot be opened: {}", file.string(), error.message());
   check(std::filesystem::is_regular_file(status), "{}: not a regular file", file.string());
   std::ifstream in(file, std::ios::binary);
   check(in.good(), "{}: cannot be opened for reading; check its permissions", file.string());

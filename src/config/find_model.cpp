@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "config/model_files.h"
 
 namespace lockstep {
@@ -42,8 +43,8 @@ std::vector<std::string> catalogue_names(const fs::path& directory) {
 fs::path find_model(const fs::path& path) {
   check(!path.empty(), "--model is empty; give a Hugging Face directory, a YAML file or a name in configs/models");
   std::error_code error;
-  if (fs::is_directory(path, error)) return path;
-  if (fs::exists(path, error)) {
+  if (leads_to_directory(path)) return path;
+  if (is_listed(path)) {
     check(path.extension() == ".yaml" || path.extension() == ".yml",
           "{}: neither a directory nor a .yaml file; give a Hugging Face directory, a YAML file or a name in configs/models",
           path.string());

@@ -71,13 +71,15 @@ class JsonHandler : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool end_array() override { return end(); }
-  bool parse_error(size_t offset, const std::string& last_token, const nlohmann::json::exception&) override {
+  bool parse_error(size_t offset, const std::string& last_token, const nlohmann::json::exception& error) override {
     const size_t at = std::min(offset == 0 ? 0 : offset - 1, text_.size());
     const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     const size_t line_start = at == 0 ? std::string::npos : text_.rfind('\n', at - 1);
     const size_t column = at - (line_start == std::string::npos ? 0 : line_start + 1) + 1;
-    fail("{}:{}:{}: broken JSON at byte {}, after '{}'", builder_.file(), line, column, at,
-         last_token.size() <= 80 ? last_token : last_token.substr(0, 80) + "…");
+    const Node last{last_token, last_token, static_cast<int>(line)};
+    constexpr int kOutOfRange = 406;  // nlohmann's number for what no double holds
+    if (error.id == kOutOfRange) fail("{}:{}:{}: the number {} is out of range", builder_.file(), line, column, last.describe());
+    fail("{}:{}:{}: broken JSON at byte {}, after {}", builder_.file(), line, column, at, last.describe());
   }
 
  private:
@@ -99,8 +101,8 @@ class JsonHandler : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace
 
-Node read_json(const std::filesystem::path& file) {
-  const std::string text = read_text_file(file);
+Node parse_json(const std::string& text, const std::filesystem::path& file) {
+  refuse_zero_bytes(text, file);
   Position position;
   JsonHandler handler(file, text, position);
   const bool ok = nlohmann::json::sax_parse(CountingIterator(text.data(), &position),
@@ -108,5 +110,7 @@ Node read_json(const std::filesystem::path& file) {
   check(ok, "{}: broken JSON", file.string());
   return handler.take();
 }
+
+Node read_json(const std::filesystem::path& file) { return parse_json(read_text_file(file), file); }
 
 }  // namespace lockstep

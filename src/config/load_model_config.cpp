@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "config/document.h"
 #include "config/engine_flags.h"
 #include "config/map_reader.h"
@@ -21,19 +22,19 @@ void apply_generation_config(const fs::path& file, ModelConfig& config) {
   if (const auto bos = keys.integer("bos_token_id", 0, config.vocab_size - 1)) config.bos_token_id = static_cast<int32_t>(*bos);
 }
 
-fs::path tokenizer_in(const fs::path& directory) { return fs::exists(directory / "tokenizer.json") ? directory : fs::path(); }
+fs::path tokenizer_in(const fs::path& directory) { return is_listed(directory / "tokenizer.json") ? directory : fs::path(); }
 
 ModelConfig load_directory(const fs::path& given, int64_t max_model_len) {
   const fs::path directory = fs::absolute(given).lexically_normal();
   const fs::path file = directory / "config.json";
-  check(fs::exists(file),
+  check(is_listed(file),
         "{}: no config.json in this directory; a Hugging Face model has one, or describe the architecture in a YAML file (see "
         "configs/models)",
         directory.string());
   const Node root = read_json(file);
   MapReader keys(root, file.string(), "");
   ModelConfig config = read_model(keys, UnknownKeys::kIgnore, max_model_len);
-  if (fs::exists(directory / "generation_config.json")) apply_generation_config(directory / "generation_config.json", config);
+  if (is_listed(directory / "generation_config.json")) apply_generation_config(directory / "generation_config.json", config);
   config.weights = directory;
   config.tokenizer = tokenizer_in(directory);
   return config;
@@ -91,7 +92,7 @@ ModelConfig load_yaml(const fs::path& file, int64_t max_model_len) {
 
 ModelConfig load_model_config(const fs::path& path, int64_t max_model_len) {
   const fs::path found = find_model(path);
-  return fs::is_directory(found) ? load_directory(found, max_model_len) : load_yaml(found, max_model_len);
+  return leads_to_directory(found) ? load_directory(found, max_model_len) : load_yaml(found, max_model_len);
 }
 
 void apply_engine_section(const fs::path& yaml_file, EngineOptions& options) {

@@ -6,6 +6,11 @@
 
 namespace lockstep {
 
+void refuse_zero_bytes(const std::string& text, const std::filesystem::path& file) {
+  const size_t zero = text.find('\0');
+  check(zero == std::string::npos, "{}: has a zero byte at {}; it must be a text file in UTF-8", file.string(), zero);
+}
+
 void TreeBuilder::begin(decltype(Node::value) value, int line) {
   check(open_.size() < static_cast<size_t>(kMaxDocumentDepth), "{}:{}: nested deeper than {} levels", file_, line,
         kMaxDocumentDepth);
@@ -36,7 +41,7 @@ void TreeBuilder::add(Node node) {
     root_ = std::move(node);
   } else if (Open& parent = open_.back(); parent.is_map) {
     node.line = parent.lines.at(parent.key);  // a YAML null or map begins later, where it would mislead
-    std::get<Node::Map>(parent.node.value).emplace_back(std::exchange(parent.key, {}), std::move(node));
+    std::get<Node::Map>(parent.node.value).push_back({std::exchange(parent.key, {}), std::move(node)});
     parent.has_key = false;
   } else {
     std::get<Node::List>(parent.node.value).push_back(std::move(node));

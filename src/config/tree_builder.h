@@ -10,6 +10,9 @@
 
 namespace lockstep {
 
+// Throws Error where the text has a zero byte: a parser of JSON takes it for the end and would pass over what follows.
+void refuse_zero_bytes(const std::string& text, const std::filesystem::path& file);
+
 class TreeBuilder {
  public:
   explicit TreeBuilder(const std::filesystem::path& file) : file_(file.string()) {}

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.h"
@@ -11,6 +12,8 @@
 
 namespace lockstep {
 namespace {
+
+constexpr size_t kMaxYamlBytes = 1 << 20;  // yaml-cpp needs about a second for as much, and far more than it for much more
 
 bool is_decimal_integer(std::string_view text) {
   if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
@@ -41,6 +44,15 @@ decltype(Node::value) resolve_plain(const std::string& text) {
     }
   }
   return text;
+}
+
+// yaml-cpp would put U+FFFD for what is broken.
+void check_utf8(const std::string& text, const std::filesystem::path& file) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+  } catch (const nlohmann::json::exception& e) {
+    fail("{}: is not UTF-8 text: {}", file.string(), e.what());
+  }
 }
 
 class YamlHandler : public YAML::EventHandler {
@@ -99,8 +111,11 @@ class YamlHandler : public YAML::EventHandler {
 
 }  // namespace
 
-Node read_yaml(const std::filesystem::path& file) {
-  std::istringstream in(read_text_file(file));
+Node parse_yaml(const std::string& text, const std::filesystem::path& file) {
+  refuse_zero_bytes(text, file);
+  check(text.size() <= kMaxYamlBytes, "{}: larger than {} KiB, too large for a YAML file", file.string(), kMaxYamlBytes >> 10);
+  check_utf8(text, file);
+  std::istringstream in(text);
   YamlHandler handler(file);
   try {
     YAML::Parser parser(in);
@@ -112,5 +127,7 @@ Node read_yaml(const std::filesystem::path& file) {
   }
   return handler.take();
 }
+
+Node read_yaml(const std::filesystem::path& file) { return parse_yaml(read_text_file(file), file); }
 
 }  // namespace lockstep

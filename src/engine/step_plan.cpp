@@ -53,8 +53,16 @@ class Reader {
   }
   void operator()(int32_t& x) { x = next(); }
   void operator()(float& x) { x = std::bit_cast<float>(next()); }
-  void operator()(bool& x) { x = next() != 0; }
-  void operator()(StepKind& x) { x = static_cast<StepKind>(next()); }
+  void operator()(bool& x) {
+    const int32_t word = next();
+    check(word == 0 || word == 1, "a step plan has {} where it should have 0 or 1", word);
+    x = word == 1;
+  }
+  void operator()(StepKind& x) {
+    const int32_t word = next();
+    check(word >= 0 && word <= static_cast<int32_t>(StepKind::kShutdown), "a step plan is of the unknown kind {}", word);
+    x = static_cast<StepKind>(word);
+  }
   void operator()(uint64_t& x) {
     const auto low = static_cast<uint32_t>(next());
     x = (static_cast<uint64_t>(static_cast<uint32_t>(next())) << 32) | low;

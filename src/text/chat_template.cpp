@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "text/jinja.h"
 #include "text/json_file.h"
 #include "text/tokenizer.h"
@@ -62,9 +63,9 @@ std::map<std::string, std::string> special_tokens_of(const nlohmann::json& confi
 ChatTemplate ChatTemplate::load(const std::filesystem::path& directory) {
   const auto config_file = directory / "tokenizer_config.json";
   const auto jinja_file = directory / "chat_template.jinja";
-  const bool has_jinja_file = std::filesystem::exists(jinja_file);
+  const bool has_jinja_file = is_listed(jinja_file);
   nlohmann::json config = nlohmann::json::object();
-  if (!has_jinja_file || std::filesystem::exists(config_file)) {
+  if (!has_jinja_file || is_listed(config_file)) {
     config = text::read_json_file(config_file, "a chat template is read from it, or from chat_template.jinja beside it");
     check(config.is_object(), "{}: is {}, expected an object", config_file.string(), config.type_name());
   }

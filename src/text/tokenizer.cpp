@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "text/added_tokens.h"
 #include "text/bpe_model.h"
 #include "text/component.h"
@@ -139,7 +140,7 @@ class JsonTokenizer final : public Tokenizer {
 }  // namespace
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
-  const auto file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
+  const auto file = leads_to_directory(path) ? path / "tokenizer.json" : path;
   return parse(text::read_file(file, "give --tokenizer a tokenizer.json or the directory that holds one"), file.string());
 }
 

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "config/model_config.h"
 #include "partition/partition.h"
+#include "tools/check_model.h"
 #include "weights/coverage.h"
 #include "weights/safetensors.h"
 #include "weights/strict_json.h"
@@ -154,13 +156,13 @@ void print_slices(const std::vector<Partition>& ranks, std::ostream& out) {
 
 }  // namespace
 
-int run_inspect(const std::string& dir, int tp, std::ostream& out) {
-  std::error_code ignored;
-  const bool is_directory = std::filesystem::is_directory(dir, ignored);
+int run_inspect(const InspectOptions& options, std::ostream& out) {
+  const std::string dir = options.directory.string();
+  const int tp = options.tensor_parallel_size;
   std::optional<ModelConfig> config;
-  if (!is_directory || tp != 0) config = load_model_config(dir);
-  const std::filesystem::path checkpoint = is_directory ? std::filesystem::path(dir) : config->weights;
-  check(!checkpoint.empty() || tp != 0,
+  if (!leads_to_directory(dir) || tp != 0) config = load_model_config(dir);
+  const std::filesystem::path checkpoint = leads_to_directory(dir) ? std::filesystem::path(dir) : config->weights;
+  check(!checkpoint.empty() || (tp != 0 && !options.check),
         "{} names no weights, so there are no tensors to list; -tp N shows how they would be dealt out", dir);
 
   std::unique_ptr<TensorSource> source;
@@ -168,6 +170,7 @@ int run_inspect(const std::string& dir, int tp, std::ostream& out) {
     source = open_safetensors(checkpoint);
     print_tensors(*source, out);
   }
+  if (options.check) check_model(dir, *source, out);
   if (tp == 0) return 0;
 
   std::vector<Partition> ranks = {make_partition(*config, tp, 0)};  // throws for a tp that cannot be, before more are made

@@ -15,6 +15,7 @@
 #include "weights/convert.h"
 #include "weights/coverage.h"
 #include "weights/safetensors.h"
+#include "weights/verify.h"
 #include "weights/weights.h"
 
 namespace lockstep {
@@ -363,6 +364,7 @@ LoadReport load_checkpoint(Weights& weights, const Partition& partition, const s
                            const LoadProgress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const std::unique_ptr<TensorSource> source = open_safetensors(directory);
+  check_tied_head(partition, *source);
   LoadReport report = load_tensors(weights, partition, *source, backend, progress);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,6 +31,10 @@ struct SafetensorsHeader {
 // a known dtype, a shape whose size is its number of bytes, and the tensors cover the data without hole or overlap.
 SafetensorsHeader parse_safetensors_header(std::string_view json, int64_t data_bytes, const std::string& where);
 
+// The `weight_map` of a model.safetensors.index.json: the file of each tensor. Throws Error where it is not a map of tensors to
+// plain names of files: one with a directory in it could lead anywhere.
+std::map<std::string, std::string> parse_safetensors_index(std::string_view json, const std::string& where);
+
 // One file.
 struct SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path);
@@ -38,8 +43,9 @@ struct SafetensorsFile {
   SafetensorsHeader header;
 };
 
-// A directory: the shards that model.safetensors.index.json names, else model.safetensors, else every *.safetensors. Throws Error
-// when there is none, when a tensor occurs twice, and when the index and the shards do not say the same.
+// A directory, whose files may be symlinks to anywhere (the Hugging Face cache is made of such): the shards that
+// model.safetensors.index.json names, else model.safetensors, else every *.safetensors. Throws Error when there is none, when a
+// tensor occurs twice, and when the index and the shards do not say the same.
 std::unique_ptr<TensorSource> open_safetensors(const std::filesystem::path& directory);
 
 }  // namespace lockstep

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "weights/safetensors.h"
 #include "weights/strict_json.h"
@@ -18,24 +19,17 @@ constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kSingleName = "model.safetensors";
 constexpr int64_t kMaxIndexBytes = 100'000'000;
 
-// A broken symlink counts, so that it is named when it is opened instead of passed over.
-bool listed(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(fs::symlink_status(path, ignored));
-}
-
 class SafetensorsDirectory final : public TensorSource {
  public:
   explicit SafetensorsDirectory(const fs::path& directory) : directory_(directory) {
-    std::error_code ignored;
-    check(fs::is_directory(directory, ignored), "{}: is not a directory; it should hold the checkpoint's *.safetensors",
+    check(leads_to_directory(directory), "{}: is not a directory; it should hold the checkpoint's *.safetensors",
           directory.string());
-    if (listed(directory / kIndexName)) {
-      if (listed(directory / kSingleName)) {
+    if (is_listed(directory / kIndexName)) {
+      if (is_listed(directory / kSingleName)) {
         spdlog::warn("{} has both {} and {}; the index is used", directory.string(), kIndexName, kSingleName);
       }
       open_indexed();
-    } else if (listed(directory / kSingleName)) {
+    } else if (is_listed(directory / kSingleName)) {
       open_shard(kSingleName);
     } else {
       open_all();
@@ -105,20 +99,9 @@ class SafetensorsDirectory final : public TensorSource {
     const std::string where = (directory_ / kIndexName).string();
     const std::string text = ReadFile(where).read_all(kMaxIndexBytes);
     header_bytes_ += static_cast<int64_t>(text.size());
-    const nlohmann::json index = parse_strict_json(text, where);
-    check(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(), "{}: has no object 'weight_map'",
-          where);
-    std::map<std::string, std::string> file_of;  // tensor -> shard
+    const std::map<std::string, std::string> file_of = parse_safetensors_index(text, where);
     std::set<std::string> files;
-    for (const auto& [tensor, file] : index["weight_map"].items()) {
-      check(file.is_string(), "{}: weight_map of '{}' is not a string", where, printable(tensor));
-      const std::string name = file.get<std::string>();
-      check(!name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos,
-            "{}: weight_map of '{}' is '{}', expected the plain name of a file in this directory", where, printable(tensor),
-            printable(name));
-      file_of[tensor] = name;
-      files.insert(name);
-    }
+    for (const auto& [tensor, file] : file_of) files.insert(file);
     check(!files.empty(), "{}: weight_map is empty", where);
     for (const std::string& name : files) open_shard(name);
     for (const SourceTensor& t : tensors_) {
@@ -142,6 +125,23 @@ class SafetensorsDirectory final : public TensorSource {
 };
 
 }  // namespace
+
+std::map<std::string, std::string> parse_safetensors_index(std::string_view json, const std::string& where) {
+  const nlohmann::json index = parse_strict_json(json, where);
+  check(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(), "{}: has no object 'weight_map'",
+        where);
+  std::map<std::string, std::string> file_of;
+  for (const auto& [tensor, file] : index["weight_map"].items()) {
+    check(file.is_string(), "{}: weight_map of '{}' is not a string", where, printable(tensor));
+    const std::string name = file.get<std::string>();
+    check(!name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+              name.find('\0') == std::string::npos,
+          "{}: weight_map of '{}' is '{}', expected the plain name of a file in this directory", where, printable(tensor),
+          printable(name));
+    file_of.emplace(tensor, name);
+  }
+  return file_of;
+}
 
 std::unique_ptr<TensorSource> open_safetensors(const fs::path& directory) {
   return std::make_unique<SafetensorsDirectory>(directory);

@@ -27,6 +27,7 @@ class Guard {
       case json::parse_event_t::object_end:
       case json::parse_event_t::array_end: levels_.pop_back(); break;
       case json::parse_event_t::key: {
+        check(++keys_ <= kMaxJsonKeys, "{}: JSON has more than {} keys", where_, kMaxJsonKeys);
         const std::string& key = parsed.get_ref<const std::string&>();
         check(levels_.back().keys.insert(key).second, "{}: key '{}' occurs twice in one JSON object", where_, printable(key));
         break;
@@ -50,6 +51,7 @@ class Guard {
 
   const std::string& where_;
   std::vector<Level> levels_;
+  int keys_ = 0;
 };
 
 }  // namespace

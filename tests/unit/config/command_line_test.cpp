@@ -337,6 +337,8 @@ TEST(CommandLineTest, OtherCommands) {
   EXPECT_EQ(inspect.command, Command::kInspect);
   EXPECT_EQ(inspect.inspect.directory, "dir");
   EXPECT_EQ(inspect.inspect.tensor_parallel_size, 0);
+  EXPECT_FALSE(inspect.inspect.check);
+  EXPECT_TRUE(parsed({"inspect", "dir", "--check", "-tp", "2"}).inspect.check);
 
   EXPECT_EQ(parsed({"config", "--model", "m", "--dtype", "float16"}).command, Command::kConfig);
 

@@ -337,7 +337,11 @@ TEST(HfConfig, HostileJsonIsRefused) {
   expect_contains(refusal(R"({"a": 1)"), {"broken JSON"});
   expect_contains(refusal(R"({"a": 1} x)"), {"broken JSON"});
   expect_contains(refusal(R"({"a": NaN})"), {"broken JSON"});
-  expect_contains(refusal(R"({"a": 1e999})"), {"broken JSON"});
+  expect_contains(refusal(R"({"a": 1e999})"), {"config.json:1:", "1e999", "out of range"});
+  expect_contains(refusal(std::string("{}\0{", 4)), {"config.json", "zero byte at 2"});
+  expect_contains(refusal("\xef\xbb\xbf{}"), {"architecture"});  // a byte order mark is passed over
+  expect_contains(refusal("{\"model_type\": \"\x1b[2J\"}"), {"broken JSON"});
+  expect_contains(refusal("{\"model_type\": \"\\u001b[2J\"}"), {"'model_type'", "\\u001b[2J"});
   expect_contains(refusal("{\"a\": \"\xff\"}"), {"broken JSON"});
   expect_contains(refusal(""), {"broken JSON"});
   expect_contains(refusal("[1]"), {"a list of 1", "a map"});

@@ -157,8 +157,12 @@ TEST(YamlConfig, HostileYamlIsRefused) {
   expect_contains(refusal("a: " + std::string(200000, '{')), {"m.yaml:1:"});
   expect_contains(refusal("a: " + std::string(100, '[') + std::string(100, ']')), {"m.yaml:1:", "nested deeper than 64"});
   std::string deep;
-  for (int i = 0; i < 2000; ++i) deep += std::string(static_cast<size_t>(i), ' ') + "a:\n";
+  for (int i = 0; i < 1000; ++i) deep += std::string(static_cast<size_t>(i), ' ') + "a:\n";
   expect_contains(refusal(deep), {"nested deeper than 64"});
+  expect_contains(refusal(std::string((1 << 20) + 1, ' ')), {"m.yaml", "larger than 1024 KiB"});
+  expect_contains(refusal("model: {architecture: \"\xff\"}\n"), {"m.yaml", "not UTF-8"});
+  expect_contains(refusal(std::string("model: {}\0x", 11)), {"m.yaml", "zero byte at 9"});
+  expect_contains(refusal("\xef\xbb\xbfmodel: 3\n"), {"m.yaml:1:", "'model'"});  // a byte order mark is passed over
 }
 
 TEST(YamlConfig, EngineSectionSetsAnyEngineOption) {

@@ -24,6 +24,11 @@ if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
 fi
 check "import direction" python3 scripts/check_includes.py
 
+# LOCKSTEP_FUZZ_SECONDS: how long each fuzzer runs; unset: their corpora are only replayed, as tests.
+if [ -n "${LOCKSTEP_FUZZ_SECONDS:-}" ]; then
+  check "fuzzers" bash scripts/fuzz.sh "$LOCKSTEP_FUZZ_SECONDS"
+fi
+
 build_all all
 
 # The GPU tests come first: on a machine without a GPU they all skip themselves, which is no closing line to judge a run by.

@@ -7,3 +7,4 @@ environment=${1:-.cache/golden-venv}
 [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
 "$environment/bin/python" -m pip install --quiet --disable-pip-version-check -r scripts/golden/requirements.txt
 "$environment/bin/python" scripts/golden/make_models.py tests/golden/data
+"$environment/bin/python" scripts/golden/make_sampling.py tests/golden/data

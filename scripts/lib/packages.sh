@@ -5,6 +5,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config git ca-certificates libo
   libgtest-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libutf8proc-dev)
 TEST_PACKAGES=(python3 clang-format-14)  # one version everywhere: others format differently
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev)  # the oldest that takes our C++20; both distributions have it
+TIDY_PACKAGES=(clang-tidy-16)
 DEMO_PACKAGES=(python3 python3-venv)
 
 # install_packages name…: asks apt only for those that dpkg does not know as installed.

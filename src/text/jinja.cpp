@@ -22,7 +22,10 @@ class Result {
   const JinjaValue& operator*() const { return shared_ != nullptr ? *shared_ : own_; }
   const JinjaValue* operator->() const { return &**this; }
   const JinjaValue* shared() const { return shared_; }
-  JinjaValue take() && { return shared_ != nullptr ? *shared_ : std::move(own_); }
+  JinjaValue take() && {
+    if (shared_ != nullptr) return *shared_;
+    return std::move(own_);
+  }
 
  private:
   const JinjaValue* shared_ = nullptr;

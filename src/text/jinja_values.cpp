@@ -82,7 +82,8 @@ std::string change_case(std::string text, bool upper, const Place& place) {
 }
 
 JinjaValue split(std::string_view text, const Arguments& args, const Place& place) {
-  if (args.positional.size() != 1 || !args.positional[0].is_string() || args.positional[0] == "") {
+  if (args.positional.size() != 1 || !args.positional[0].is_string() ||
+      args.positional[0].get_ref<const std::string&>().empty()) {
     place.refuse("split() is supported with one string that is not empty");
   }
   const auto separator = args.positional[0].get<std::string>();

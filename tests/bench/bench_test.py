@@ -9,6 +9,7 @@ the model's shapes, and that wrong input is refused. Times themselves are not ju
 import argparse
 import json
 import math
+import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree
@@ -266,6 +267,41 @@ def case_kernels(runner):
         close(rows[("gate_up silu_mul", 5, None)]["flops"], 2 * 5 * 96 * 416, "FLOPs of gate_up")
         close(rows[("attention decode", 5, 64)]["flops"], 4 * 5 * 64 * 12 * 16, "FLOPs of attention")
     expect(out.count("sum of a decode step") == 4, out)
+
+
+def case_load(runner):
+    """Every rank loads its part of a checkpoint of three files: bytes as the headers say, each rate from bytes and seconds."""
+    checkpoint, file = runner.directory / "checkpoint", runner.directory / "load.json"
+    script = Path(__file__).resolve().parents[2] / "scripts" / "make_checkpoint.py"
+    subprocess.run([sys.executable, script, "--shape", "smollm2-135m", "--layers", "2", "--shards", "3", checkpoint], check=True)
+    total = norms = 0
+    for path in checkpoint.glob("*.safetensors"):
+        header = path.read_bytes()
+        header = json.loads(header[8:8 + int.from_bytes(header[:8], "little")])
+        header.pop("__metadata__", None)
+        for tensor in header.values():
+            begin, end = tensor["data_offsets"]
+            total += end - begin
+            norms += end - begin if len(tensor["shape"]) == 1 else 0
+    # 9 query heads on 3 KV heads: two ranks hold 5 and 4 query heads, and both the KV head that the cut goes through.
+    twice = norms + 2 * 2 * 64 * 576 * 2 if runner.args.ranks == 2 else norms * (runner.args.ranks - 1)
+    for arguments in ([], ["--dtype", "float32", "--repeats", 1], ["--cold", "--repeats", 1]):
+        code, out, err = runner.process(["load", "--model", checkpoint, "--json", file, *arguments])
+        expect(code == 0, f"exit code {code}\n--- stdout\n{out}\n--- stderr\n{err}")
+        results = json.loads(file.read_text())
+        expect(results["benchmark"] == "load" and results["ranks"] == runner.args.ranks, results)
+        expect(results["cold"] == ("--cold" in arguments), results)
+        for what in ("load", "floor"):
+            measured = results[what]
+            expect(len(measured["bytes"]) == len(measured["seconds"]) == runner.args.ranks, what, measured)
+            expect(sum(measured["bytes"]) == total + twice, what, "read", measured["bytes"], "of", total, "and", twice)
+            expect(all(seconds > 0 for seconds in measured["seconds"]), what, measured)
+            close(measured["bytes_per_second"], sum(measured["bytes"]) / max(measured["seconds"]), what)
+        size = 2 if "float32" in arguments else 1
+        in_memory = sum(results["memory"]["bytes"]) / size - total - twice
+        expect(0 <= in_memory < 256 * 40 * runner.args.ranks, "memory", results["memory"], total, twice)  # parameters are aligned
+        expect(len(out.splitlines()) == 3 + runner.args.ranks, out)  # what it is, the header, the ranks, all
+    runner.refuse(["names no weights", "checkpoint"], "load", "--model", runner.model)
 
 
 def read_trace(file):

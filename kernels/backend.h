@@ -140,6 +140,8 @@ struct CudaPlatform {
 CudaPlatform probe_cuda();  // never throws, creates no context
 CudaDevice describe_cuda_device(int index);
 // Throws Error when the build, the driver or the device is missing, saying which.
-std::unique_ptr<Backend> make_cuda_backend(int device_index);
+// batch_invariant: the order in which a row is summed does not depend on the other rows of a call, at some cost in speed (the
+// CPU's never does).
+std::unique_ptr<Backend> make_cuda_backend(int device_index, bool batch_invariant = false);
 
 }  // namespace lockstep

@@ -20,6 +20,17 @@ struct LinearWeight {
   TensorView data;  // float32, bfloat16 or float16, contiguous
 };
 
+// Input of a linear: rows as they are, or rows whose RMSNorm is not finished: their root mean square is still to be divided out,
+// which the linear does to its result. Made by linear_add_norm() and good until its next call.
+struct Rows {
+  Rows(TensorView x) : x(x) {}  // NOLINT(google-explicit-constructor): rows as they are need no name
+  Rows(TensorView x, TensorView squares, float eps) : x(x), squares(squares), eps(eps) {}
+
+  TensorView x;        // [M, K] act, rows may be strided
+  TensorView squares;  // [M, parts] float32, whose sum is that of the squares of the row that x comes from; data == nullptr: none
+  float eps = 0.0f;
+};
+
 // One layer's paged keys and values: each [num_blocks, kv_heads, block_size, head_dim], act dtype on CUDA, the weights' dtype
 // on the CPU (float32, bfloat16 or float16).
 struct PagedKv {
@@ -133,9 +144,18 @@ class Ops {
   virtual void add_rms_norm(TensorView out, TensorView residual, TensorView sum, TensorView bias, TensorView weight,
                             float eps) = 0;
 
-  // out = x · wᵀ + bias, accumulated in float32. x: [M, K] act, rows may be strided; w: [N, K]; bias: [1, N] in the weights'
-  // dtype, or data == nullptr; out: [M, N] act or float32, rows may be strided. K == 0 gives zeros (+ bias).
-  virtual void linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) = 0;
+  // out = x · wᵀ + bias, accumulated in float32. w: [N, K]; bias: [1, N] in the weights' dtype, or data == nullptr; out: [M, N]
+  // act or float32, rows may be strided. K == 0 gives zeros (+ bias).
+  virtual void linear(TensorView out, const Rows& x, const LinearWeight& w, TensorView bias) = 0;
+
+  // linear() into `sum` and add_rms_norm() in one, for sums that are complete on this rank. The result is either `out` or rows
+  // that need no more than the linears that they go into. sum: [M, N] act, whose contents are undefined afterwards.
+  virtual Rows linear_add_norm(TensorView out, TensorView residual, TensorView sum, TensorView x, const LinearWeight& w,
+                               TensorView bias, TensorView norm_weight, float eps) {
+    linear(sum, x, w, TensorView{});
+    add_rms_norm(out, residual, sum, bias, norm_weight, eps);
+    return out;
+  }
 
   // The same without bias through the vendor's library alone (cuBLASLt), for `bench kernels` to compare with and as the measure
   // of the device's arithmetic. False, and nothing done, where there is no library or it cannot do it.
@@ -161,8 +181,8 @@ class Ops {
   }
 
   // linear() and silu_mul() in one: out = silu(x · gateᵀ + bias) * (x · upᵀ + bias), w and bias being F gate rows, then F up
-  // rows. x: [M, K] act; out: [M, F] act; gate_up: [M, 2F] act, whose contents are undefined afterwards.
-  virtual void gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) {
+  // rows. out: [M, F] act; gate_up: [M, 2F] act, whose contents are undefined afterwards.
+  virtual void gated_linear(TensorView out, TensorView gate_up, const Rows& x, const LinearWeight& w, TensorView bias) {
     linear(gate_up, x, w, bias);
     silu_mul(out, gate_up);
   }

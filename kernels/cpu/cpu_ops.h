@@ -42,7 +42,7 @@ class CpuOps final : public Ops {
   void rope_table(TensorView cos_sin, const float* inv_freq, const BatchView& batch) override;
   void rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void add_rms_norm(TensorView out, TensorView residual, TensorView sum, TensorView bias, TensorView weight, float eps) override;
-  void linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) override;
+  void linear(TensorView out, const Rows& rows, const LinearWeight& w, TensorView bias) override;
   void norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,
                        TensorView cos_sin, const BatchView& batch, const PagedKv& kv) override;
   void attention(TensorView out, TensorView qkv, const HeadLayout& heads, float scale, const BatchView& batch,

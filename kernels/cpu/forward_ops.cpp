@@ -64,7 +64,9 @@ TensorView CpuOps::linear_operand(const TensorView& x, DType weight_dtype) {
   return out;
 }
 
-void CpuOps::linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) {
+void CpuOps::linear(TensorView out, const Rows& rows, const LinearWeight& w, TensorView bias) {
+  check(rows.squares.data == nullptr, "linear: rows with an unfinished norm, which this backend does not make");
+  const TensorView x = rows.x;
   check_float32("linear", "out", out);
   check_float32("linear", "x", x);
   check_floating("linear", "w", w.data);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/graph.h"
+#include "kernels/cuda/linear_stream.h"
 #include "kernels/cuda/timing.h"
 
 namespace lockstep {
@@ -43,7 +44,7 @@ class CudaStreamMark : public StreamMark {
 
 }  // namespace
 
-CudaBackend::CudaBackend(int device_index) {
+CudaBackend::CudaBackend(int device_index, bool batch_invariant) {
   const CudaDevice device = describe_cuda_device(device_index);
   description_ = fmt::format("cuda:{} {} ({})", device_index, device.name, device.uuid);
   check(device.compute_major >= 8, "{} has compute capability {}.{}; Lockstep needs 8.0 (Ampere) or newer", description_,
@@ -55,6 +56,7 @@ CudaBackend::CudaBackend(int device_index) {
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
     launch_.stream = stream_;
     launch_.sm_count = sm_count;
+    launch_.batch_invariant = batch_invariant;
     launch_.overlap = device.compute_major >= 9;
 #if defined(LOCKSTEP_SM90A)
     launch_.hopper = device.compute_major == 9;
@@ -63,6 +65,8 @@ CudaBackend::CudaBackend(int device_index) {
     launch_.scratch = allocate(launch_.scratch_bytes, "kernel scratch");
     launch_.counters = static_cast<uint32_t*>(allocate(kCounters * sizeof(uint32_t), "kernel counters"));
     set_zero(launch_.counters, kCounters * sizeof(uint32_t));
+    launch_.squares = static_cast<float*>(
+        allocate(static_cast<size_t>(kMaxStreamTokens * kMaxSquareParts) * sizeof(float), "sums of squares of rows"));
     cublas_workspace_ = allocate(kCublasWorkspaceBytes, "cuBLASLt workspace");
     ops_ = std::make_unique<CudaOps>(launch_, cublas_workspace_, kCublasWorkspaceBytes);
   } catch (...) {
@@ -79,6 +83,7 @@ void CudaBackend::release_all() noexcept {
   release(cublas_workspace_);
   release(launch_.scratch);
   release(launch_.counters);
+  release(launch_.squares);
   if (stream_) cudaStreamDestroy(stream_);
 }
 
@@ -197,12 +202,12 @@ double CudaBackend::measure_read_bandwidth(const void* data, size_t bytes) {
 
 }  // namespace cuda
 
-std::unique_ptr<Backend> make_cuda_backend(int device_index) {
+std::unique_ptr<Backend> make_cuda_backend(int device_index, bool batch_invariant) {
   const CudaPlatform platform = probe_cuda();
   check(platform.device_count > 0, "no CUDA device: {}", platform.why_unavailable);
   check(device_index >= 0 && device_index < platform.device_count,
         "CUDA device {} does not exist: {} visible (see CUDA_VISIBLE_DEVICES)", device_index, platform.device_count);
-  return std::make_unique<cuda::CudaBackend>(device_index);
+  return std::make_unique<cuda::CudaBackend>(device_index, batch_invariant);
 }
 
 }  // namespace lockstep

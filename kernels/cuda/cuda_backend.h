@@ -14,7 +14,7 @@ namespace lockstep::cuda {
 // Used by the thread that made it (the CUDA device is a property of the thread).
 class CudaBackend : public Backend {
  public:
-  explicit CudaBackend(int device_index);
+  CudaBackend(int device_index, bool batch_invariant);
   ~CudaBackend() override;
 
   DeviceKind kind() const override { return DeviceKind::kCuda; }

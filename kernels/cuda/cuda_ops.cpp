@@ -1,5 +1,6 @@
 #include "kernels/cuda/cuda_ops.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -123,6 +124,15 @@ AttentionParams attention_params(TensorView out, TensorView qkv, const HeadLayou
   return p;
 }
 
+// f(out, x) for as many rows at a time as linear_stream.cu takes.
+template <typename F>
+void for_stream_rows(const TensorView& out, const TensorView& x, F f) {
+  for (int64_t begin = 0; begin < x.rows; begin += kMaxStreamTokens) {
+    const int64_t n = std::min<int64_t>(kMaxStreamTokens, x.rows - begin);
+    f(out.slice_rows(begin, n), x.slice_rows(begin, n));
+  }
+}
+
 }  // namespace
 
 void CudaOps::scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) {
@@ -167,7 +177,8 @@ void CudaOps::add_rms_norm(TensorView out, TensorView residual, TensorView sum, 
                   vector("add_rms_norm: weight", weight, out.cols), eps);
 }
 
-void CudaOps::linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) {
+void CudaOps::linear(TensorView out, const Rows& rows, const LinearWeight& w, TensorView bias) {
+  const TensorView& x = rows.x;
   const TensorView& weight = w.data;
   check_shape("linear: weight", weight, weight.rows, x.cols);
   check(weight.contiguous(), "linear: weight is {}, expected contiguous", describe(weight));
@@ -184,10 +195,22 @@ void CudaOps::linear(TensorView out, TensorView x, const LinearWeight& w, Tensor
     if (bias_vector.data) launch_add_bias(launch_, out, bias_vector);
     return;
   }
-  if (linear_stream_supports(launch_, x, weight)) {
-    launch_linear_stream(launch_, out, x, weight, bias_vector, /*gated=*/false);
+  if (launch_.batch_invariant) {
+    // One kernel whatever the number of rows: the library's choice depends on it.
+    for_stream_rows(out, x, [&](const TensorView& some_out, const TensorView& some_x) {
+      if (linear_stream_supports(launch_, some_x, weight)) {
+        launch_linear_stream(launch_, some_out, some_x, weight, bias_vector, /*gated=*/false);
+      } else {
+        launch_fallback_linear(launch_, some_out, some_x, weight, bias_vector);
+      }
+    });
     return;
   }
+  if (linear_stream_supports(launch_, x, weight)) {
+    launch_linear_stream(launch_, out, rows, weight, bias_vector, /*gated=*/false);
+    return;
+  }
+  check(rows.squares.data == nullptr, "linear: rows with an unfinished norm, {} by {}", describe(x), describe(weight));
   if (skinny_linear_supports(x, weight)) {
     launch_skinny_linear(launch_, out, x, weight, bias_vector);
     return;
@@ -200,7 +223,8 @@ void CudaOps::linear(TensorView out, TensorView x, const LinearWeight& w, Tensor
   }
 }
 
-void CudaOps::gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) {
+void CudaOps::gated_linear(TensorView out, TensorView gate_up, const Rows& rows, const LinearWeight& w, TensorView bias) {
+  const TensorView& x = rows.x;
   const TensorView& weight = w.data;
   check_shape("gated_linear: weight", weight, 2 * out.cols, x.cols);
   check(weight.contiguous(), "gated_linear: weight is {}, expected contiguous", describe(weight));
@@ -210,11 +234,36 @@ void CudaOps::gated_linear(TensorView out, TensorView gate_up, TensorView x, con
   check_dtype("gated_linear: out", out, x.dtype);
   const AnyVector bias_vector = optional_vector("gated_linear: bias", bias, weight.rows);
   if (out.empty()) return;
-  if (x.cols > 0 && linear_stream_supports(launch_, x, weight)) {
-    launch_linear_stream(launch_, out, x, weight, bias_vector, /*gated=*/true);
+  if (launch_.batch_invariant && x.cols > 0 && linear_stream_supports(launch_, x.slice_rows(0, 1), weight)) {
+    for_stream_rows(out, x, [&](const TensorView& some_out, const TensorView& some_x) {
+      launch_linear_stream(launch_, some_out, some_x, weight, bias_vector, /*gated=*/true);
+    });
+  } else if (x.cols > 0 && linear_stream_supports(launch_, x, weight)) {
+    launch_linear_stream(launch_, out, rows, weight, bias_vector, /*gated=*/true);
   } else {
-    Ops::gated_linear(out, gate_up, x, w, bias);
+    Ops::gated_linear(out, gate_up, rows, w, bias);
   }
+}
+
+Rows CudaOps::linear_add_norm(TensorView out, TensorView residual, TensorView sum, TensorView x, const LinearWeight& w,
+                              TensorView bias, TensorView norm_weight, float eps) {
+  const TensorView& weight = w.data;
+  if (launch_.batch_invariant || !linear_add_norm_supports(launch_, out, residual, x, weight, norm_weight)) {
+    return Ops::linear_add_norm(out, residual, sum, x, w, bias, norm_weight, eps);
+  }
+  check_shape("linear_add_norm: weight", weight, residual.cols, x.cols);
+  check(weight.contiguous(), "linear_add_norm: weight is {}, expected contiguous", describe(weight));
+  check_shape("linear_add_norm: out", out, residual.rows, residual.cols);
+  check_shape("linear_add_norm: x", x, residual.rows, x.cols);
+  check_dtype("linear_add_norm: residual", residual, DType::kFloat32);
+  check_dtype("linear_add_norm: x", x, out.dtype);
+  check_dtype("linear_add_norm: weight", weight, out.dtype);
+  const AnyVector bias_vector = optional_vector("linear_add_norm: bias", bias, out.cols);
+  const AnyVector norm_vector = vector("linear_add_norm: norm weight", norm_weight, out.cols);
+  if (out.empty()) return out;
+  const TensorView squares(launch_.squares, DType::kFloat32, out.rows, linear_add_norm_parts(weight.rows));
+  launch_linear_add_norm(launch_, out, residual, squares, x, weight, bias_vector, norm_vector);
+  return Rows(out, squares, eps);
 }
 
 bool CudaOps::linear_by_library(TensorView out, TensorView x, const LinearWeight& w) {

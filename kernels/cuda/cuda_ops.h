@@ -19,7 +19,9 @@ class CudaOps : public Ops {
   void rope_table(TensorView cos_sin, const float* inv_freq, const BatchView& batch) override;
   void rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void add_rms_norm(TensorView out, TensorView residual, TensorView sum, TensorView bias, TensorView weight, float eps) override;
-  void linear(TensorView out, TensorView x, const LinearWeight& w, TensorView bias) override;
+  void linear(TensorView out, const Rows& rows, const LinearWeight& w, TensorView bias) override;
+  Rows linear_add_norm(TensorView out, TensorView residual, TensorView sum, TensorView x, const LinearWeight& w, TensorView bias,
+                       TensorView norm_weight, float eps) override;
   bool linear_by_library(TensorView out, TensorView x, const LinearWeight& w) override;
   void norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,
                        TensorView cos_sin, const BatchView& batch, const PagedKv& kv) override;
@@ -27,7 +29,7 @@ class CudaOps : public Ops {
                  const PagedKv& kv) override;
   void rope_attention(TensorView out, TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,
                       TensorView cos_sin, float scale, const BatchView& batch, const PagedKv& kv) override;
-  void gated_linear(TensorView out, TensorView gate_up, TensorView x, const LinearWeight& w, TensorView bias) override;
+  void gated_linear(TensorView out, TensorView gate_up, const Rows& rows, const LinearWeight& w, TensorView bias) override;
   void silu_mul(TensorView out, TensorView gate_up) override;
   void gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
 

@@ -22,8 +22,10 @@ struct Launch {
   void* scratch = nullptr;       // written and read within one op; the stream orders its reuse by the next
   size_t scratch_bytes = 0;
   uint32_t* counters = nullptr;  // [kCounters], zero before and after every op
+  float* squares = nullptr;      // [kMaxStreamTokens, kMaxSquareParts]: of the rows that linear_add_norm left last
 };
 inline constexpr size_t kCounters = 4096;
+inline constexpr int64_t kMaxSquareParts = 1024;
 
 // Scratch that every launcher can live with on a device of `sm_count` multiprocessors.
 size_t scratch_bytes_needed(int sm_count);  // attention_decode.cu

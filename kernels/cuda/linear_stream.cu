@@ -6,12 +6,16 @@
 // before this one has ended. Where the tiles do not come out even, the last ones are shared: two blocks have half of K each and
 // exchange their sums through shared memory.
 //
+// The norm between two linears has no kernel of its own: the first adds its sums to the residual, leaves residual * norm weight,
+// and the squares of what it wrote added up by tiles; the second divides its results by the root of their mean.
+//
 // The order of summation of a result depends neither on the other rows of x nor on their number.
 #include <algorithm>
 
 #include "kernels/cuda/hopper.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/linear_stream.h"
+#include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/tensor_map.h"
 #include "kernels/cuda/wgmma.cuh"
 
@@ -26,6 +30,7 @@ constexpr int kThreads = kConsumers + 32;
 // others idle), with room for blocks of the small kernels before and after.
 constexpr int kSharedBytes = 204 << 10;
 constexpr int kMaxStages = 16;
+constexpr int kMaxAddNormTokens = 16;  // for more, the work at the end of a tile takes longer than a kernel for the norm
 
 struct StreamParams {
   void* out;
@@ -38,7 +43,17 @@ struct StreamParams {
   int32_t tiles;
   int32_t whole_rounds;                            // after which tiles are shared, where blocks form clusters
   int32_t stages;                                  // of K, a tile
+  int32_t half;                                    // slabs of K of the first block that shares a tile
   int32_t w_x_step, w_z_step, x_x_step, x_z_step;  // see SlabMap
+  // Of x, where its norm is unfinished: [M, parts]; else null.
+  const float* x_squares;
+  int32_t x_parts;
+  float x_inverse_cols, x_eps;
+  // Of linear_add_norm, else null. squares: [M, 2 * tiles]
+  float* residual;
+  int64_t residual_stride;
+  AnyVector norm_weight;
+  float* squares;
 };
 
 // kTokens rows of x; kSlabs of 64 elements of K a stage; kCluster blocks share a tile.
@@ -76,7 +91,7 @@ struct Work {
     end = p.stages * S::kSlabs;
     shared = S::kCluster > 1 && round == p.whole_rounds;
     if (shared) {
-      const int half = p.stages / 2 * S::kSlabs;
+      const int half = p.half;
       tile = round * blocks + block / 2;
       begin = block % 2 == 0 ? 0 : half;
       end = block % 2 == 0 ? half : end;
@@ -181,10 +196,61 @@ __device__ __forceinline__ void store_8(const StreamParams& p, int token, int fe
   }
 }
 
+// scale[t] = 1 / the root mean square of row t of x, or 1. x_parts is even, so that pairs of parts are aligned.
+template <typename S>
+__device__ void find_scales(const StreamParams& p, float* scale) {
+  constexpr int kLanes = kConsumers / S::kTokens;  // of a token: 2 to 16, side by side
+  constexpr int kUnroll = 8;                       // loads in flight
+  const int token = static_cast<int>(threadIdx.x) / kLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  if (p.x_squares == nullptr) {
+    if (lane == 0) scale[token] = 1.0f;
+    return;
+  }
+  const float* squares = p.x_squares + static_cast<int64_t>(min(token, p.tokens - 1)) * p.x_parts;
+  float sum = 0.0f;
+  for (int first = 2 * lane; first < p.x_parts; first += 2 * kLanes * kUnroll) {
+    Vec<float, 2> part[kUnroll];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) part[u] = load_vec<2>(squares + min(first + 2 * kLanes * u, p.x_parts - 2));
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) sum += first + 2 * kLanes * u < p.x_parts ? part[u].v[0] + part[u].v[1] : 0.0f;
+  }
+#pragma unroll
+  for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(kFullMask, sum, offset);
+  if (lane == 0) scale[token] = rsqrtf(sum * p.x_inverse_cols + p.x_eps);
+}
+
+// A thread's part in storing a tile: runs of 8 neighbouring features of a token. The runs of a token are side by side in a warp.
+template <typename S>
+struct Runs {
+  static constexpr int kCount = (S::kTokens * S::kFeatures / 8 + kConsumers - 1) / kConsumers;  // a thread, at most
+  int per_token, step, tile, rank;
+
+  // shared: every other run is the other block's.
+  __device__ Runs(int tile, bool shared, int rank)
+      : per_token(S::kFeatures / 8 / (shared ? 2 : 1)), step(shared ? 2 : 1), tile(tile), rank(shared ? rank : 0) {}
+  __device__ int item(int i) const { return i * kConsumers + static_cast<int>(threadIdx.x); }
+  __device__ int token(int i) const { return item(i) / per_token; }
+  __device__ int row(int i) const { return (item(i) % per_token * step + rank) * 8; }  // within the tile
+  __device__ int feature(int i) const { return tile * S::kFeatures + row(i); }
+  __device__ bool valid(const StreamParams& p, int i) const { return token(i) < p.tokens && feature(i) < p.features; }
+};
+
 // acc as wgmma leaves it: [8-token group][row + 8 i][token + c]. By way of shared memory, so that a thread stores 8 neighbours.
 template <typename T, typename S>
-__device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount], float* results, int tile, bool shared,
-                           int rank) {
+__device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount], float* results, const float* scale, int tile,
+                           bool shared, int rank) {
+  const Runs<S> runs(tile, shared, rank);
+  Vec<float, 8> residual[Runs<S>::kCount] = {};
+  if constexpr (!S::kGated) {
+    if (p.residual) {
+#pragma unroll
+      for (int i = 0; i < Runs<S>::kCount; ++i) {
+        if (runs.valid(p, i)) residual[i] = load_vec<8>(p.residual + runs.token(i) * p.residual_stride + runs.feature(i));
+      }
+    }
+  }
   const int lane = threadIdx.x % 32;
   const int row = static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4;
   named_barrier(1, kConsumers);  // the tile before has been read
@@ -193,34 +259,58 @@ __device__ void store_tile(const StreamParams& p, const float (&acc)[S::kCount],
     results[(r / 4 * 8 + lane % 4 * 2 + r % 2) * S::kPitch + row + r / 2 % 2 * 8] = acc[r];
   }
   named_barrier(1, kConsumers);
-  const int step = shared ? 2 : 1;
-  const int runs = S::kFeatures / 8 / step;  // of 8 features a token, that are this block's
   const auto bias_at = [&](int feature) { return p.bias.data ? load_any<1>(p.bias, feature).v[0] : 0.0f; };
-  for (int i = static_cast<int>(threadIdx.x); i < p.tokens * runs; i += kConsumers) {
-    const int token = i / runs;
-    const int first = (i % runs * step + (shared ? rank : 0)) * 8;
-    const int feature = tile * S::kFeatures + first;
-    if (feature >= p.features) continue;
-    float value[8];
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const int f = min(feature + j, p.features - 1);
-      value[j] = results[token * S::kPitch + first + j] + bias_at(f);
-      if constexpr (S::kGated) {
-        const float up = results[token * S::kPitch + S::kFeatures + first + j] + bias_at(p.features + f);
-        value[j] = value[j] / (1.0f + __expf(-value[j])) * up;
+  for (int i = 0; i < Runs<S>::kCount; ++i) {
+    const int token = runs.token(i);
+    const int feature = runs.feature(i);
+    float squares = 0.0f;
+    if (runs.valid(p, i)) {
+      const float* result = results + token * S::kPitch + runs.row(i);
+      float value[8];
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        const int f = min(feature + j, p.features - 1);
+        value[j] = result[j] * scale[token] + bias_at(f);
+        if constexpr (S::kGated) {
+          const float up = result[S::kFeatures + j] * scale[token] + bias_at(p.features + f);
+          value[j] = value[j] / (1.0f + __expf(-value[j])) * up;
+        }
+      }
+      if constexpr (!S::kGated) {
+        if (p.residual) {
+          const Vec<float, 8> w = load_any<8>(p.norm_weight, feature);
+#pragma unroll
+          for (int j = 0; j < 8; ++j) {
+            residual[i].v[j] += value[j];
+            squares += residual[i].v[j] * residual[i].v[j];
+            value[j] = residual[i].v[j] * w.v[j];
+          }
+          store_vec(p.residual + token * p.residual_stride + feature, residual[i]);
+        }
+      }
+      if (p.float_out) {
+        store_8<float>(p, token, feature, value);
+      } else {
+        store_8<T>(p, token, feature, value);
       }
     }
-    if (p.float_out) {
-      store_8<float>(p, token, feature, value);
-    } else {
-      store_8<T>(p, token, feature, value);
+    if constexpr (!S::kGated) {
+      if (p.squares == nullptr) continue;
+      for (int offset = runs.per_token / 2; offset > 0; offset /= 2) squares += __shfl_xor_sync(kFullMask, squares, offset);
+      if (token < p.tokens && runs.item(i) % runs.per_token == 0) {
+        float* to = p.squares + (static_cast<int64_t>(token) * p.tiles + tile) * 2;
+        to[runs.rank] = squares;
+        if (!shared) to[1] = 0.0f;
+      }
     }
   }
 }
 
 template <typename T, typename S>
-__device__ void consume(const StreamParams& p, unsigned char* ring, uint64_t* full, uint64_t* empty, uint64_t* arrived) {
+__device__ void consume(const StreamParams& p, unsigned char* ring, uint64_t* full, uint64_t* empty, uint64_t* arrived,
+                        float* scale) {
+  find_scales<S>(p, scale);  // seen by all after the barriers of store_tile()
   float* results = reinterpret_cast<float*>(ring + S::kStages * S::kStageBytes);
   float* exchange = results + S::kTokens * S::kPitch;
   const int rank = static_cast<int>(blockIdx.x) % S::kCluster;
@@ -269,7 +359,7 @@ __device__ void consume(const StreamParams& p, unsigned char* ring, uint64_t* fu
     if constexpr (S::kCluster > 1) {
       if (work.shared) exchange_sums<S>(acc[0], rank, exchange, arrived);
     }
-    store_tile<T, S>(p, acc[0], results, work.tile, work.shared, rank);
+    store_tile<T, S>(p, acc[0], results, scale, work.tile, work.shared, rank);
   }
 }
 
@@ -280,6 +370,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ unsigned char stream_shared[];
   __shared__ uint64_t full[S::kStages], empty[S::kStages], arrived;
+  __shared__ float scale[S::kTokens];
   unsigned char* ring = stream_shared + (1024 - shared_address(stream_shared) % 1024) % 1024;
   start_next();
   if (threadIdx.x == kConsumers) {
@@ -301,13 +392,28 @@ __global__ void __launch_bounds__(kThreads, 1)
     produce<S>(p, w, x, ring, full, empty);
   } else if (threadIdx.x < kConsumers) {
     wait_for_previous();
-    consume<T, S>(p, ring, full, empty, &arrived);
+    consume<T, S>(p, ring, full, empty, &arrived, scale);
   }
 #endif
 }
 
+// What a launch is about; see linear_stream.h.
+struct AddNorm {
+  TensorView residual, squares;
+  AnyVector weight;
+};
+struct StreamCall {
+  TensorView out;
+  Rows rows;
+  TensorView w;
+  AnyVector bias;
+  AddNorm add_norm;
+};
+
 template <typename T, typename S>
-void launch(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
+void launch(const Launch& to, const StreamCall& call) {
+  const auto& [out, rows, w, bias, add_norm] = call;
+  const TensorView& x = rows.x;
   const auto kernel = linear_stream_kernel<T, S>;
   static const cudaError_t raised = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   check_cuda(raised, "linear: shared memory");
@@ -327,6 +433,15 @@ void launch(const Launch& to, const TensorView& out, const TensorView& x, const 
   p.features = static_cast<int32_t>(out.cols);
   p.tiles = static_cast<int32_t>(divide_up(out.cols, S::kFeatures));
   p.stages = static_cast<int32_t>(divide_up(x.cols, S::kSlabs * kSlabColumns));
+  p.x_squares = static_cast<const float*>(rows.squares.data);
+  p.x_parts = static_cast<int32_t>(rows.squares.cols);
+  p.x_inverse_cols = 1.0f / static_cast<float>(x.cols);
+  p.x_eps = rows.eps;
+  p.residual = static_cast<float*>(add_norm.residual.data);
+  p.residual_stride = add_norm.residual.stride;
+  p.norm_weight = add_norm.weight;
+  p.squares = static_cast<float*>(add_norm.squares.data);
+  p.half = static_cast<int32_t>(divide_up(x.cols, kSlabColumns) / 4 * 2);  // whole stages of any Shape
   p.w_x_step = w_map.x_step;
   p.w_z_step = w_map.z_step;
   p.x_x_step = x_map.x_step;
@@ -338,39 +453,38 @@ void launch(const Launch& to, const TensorView& out, const TensorView& x, const 
 }
 
 template <typename T, int kTokens, bool kGated>
-void launch_for_shape(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
+void launch_for_shape(const Launch& to, const StreamCall& call) {
   constexpr int kSlabs = kTokens <= 32 ? 2 : 1;
-  const int64_t tiles = divide_up(out.cols, Shape<kTokens, kGated, 1, 1>::kFeatures);
+  const int64_t tiles = divide_up(call.out.cols, Shape<kTokens, kGated, 1, 1>::kFeatures);
   const int64_t left = tiles % to.sm_count;  // after every block has had as many
-  if (x.cols % kSlabColumns != 0) {
-    launch<T, Shape<kTokens, kGated, 1, 1>>(to, out, x, w, bias);
+  if (call.rows.x.cols % kSlabColumns != 0) {
+    launch<T, Shape<kTokens, kGated, 1, 1>>(to, call);
   } else if (left > 0 && 2 * left <= to.sm_count) {
-    launch<T, Shape<kTokens, kGated, kSlabs, 2>>(to, out, x, w, bias);
+    launch<T, Shape<kTokens, kGated, kSlabs, 2>>(to, call);
   } else {
-    launch<T, Shape<kTokens, kGated, kSlabs, 1>>(to, out, x, w, bias);
+    launch<T, Shape<kTokens, kGated, kSlabs, 1>>(to, call);
   }
 }
 
 template <typename T, bool kGated>
-void launch_for_tokens(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias) {
-  if (x.rows <= 8) {
-    launch_for_shape<T, 8, kGated>(to, out, x, w, bias);
-  } else if (x.rows <= 16) {
-    launch_for_shape<T, 16, kGated>(to, out, x, w, bias);
-  } else if (x.rows <= 32) {
-    launch_for_shape<T, 32, kGated>(to, out, x, w, bias);
+void launch_for_tokens(const Launch& to, const StreamCall& call) {
+  if (call.rows.x.rows <= 8) {
+    launch_for_shape<T, 8, kGated>(to, call);
+  } else if (call.rows.x.rows <= 16) {
+    launch_for_shape<T, 16, kGated>(to, call);
+  } else if (call.rows.x.rows <= 32) {
+    launch_for_shape<T, 32, kGated>(to, call);
   } else {
-    launch_for_shape<T, 64, kGated>(to, out, x, w, bias);
+    launch_for_shape<T, 64, kGated>(to, call);
   }
 }
 
 template <typename T>
-void launch_for_type(const Launch& to, const TensorView& out, const TensorView& x, const TensorView& w, const AnyVector& bias,
-                     bool gated) {
+void launch_for_type(const Launch& to, const StreamCall& call, bool gated) {
   if (gated) {
-    launch_for_tokens<T, true>(to, out, x, w, bias);
+    launch_for_tokens<T, true>(to, call);
   } else {
-    launch_for_tokens<T, false>(to, out, x, w, bias);
+    launch_for_tokens<T, false>(to, call);
   }
 }
 
@@ -381,13 +495,30 @@ bool linear_stream_supports(const Launch& to, TensorView x, TensorView w) {
          w.cols < (1 << 30) && aligned_to(w.data, 16) && aligned_to(x.data, 16) && (x.rows <= 1 || x.stride % 8 == 0);
 }
 
-void launch_linear_stream(const Launch& to, TensorView out, TensorView x, TensorView w, AnyVector bias, bool gated) {
-  if (x.dtype == DType::kBFloat16) {
-    launch_for_type<bf16>(to, out, x, w, bias, gated);
+void launch_linear_stream(const Launch& to, TensorView out, const Rows& x, TensorView w, AnyVector bias, bool gated) {
+  const StreamCall call = {out, x, w, bias, {}};
+  if (x.x.dtype == DType::kBFloat16) {
+    launch_for_type<bf16>(to, call, gated);
   } else {
-    launch_for_type<f16>(to, out, x, w, bias, gated);
+    launch_for_type<f16>(to, call, gated);
   }
   check_launch("linear");
+}
+
+int64_t linear_add_norm_parts(int64_t features) { return 2 * divide_up(features, kTileRows); }
+
+bool linear_add_norm_supports(const Launch& to, TensorView out, TensorView residual, TensorView x, TensorView w,
+                              TensorView norm_weight) {
+  // The rows that are left have the residual's range, which float16 may not hold; they go into linears of this file.
+  return out.dtype == DType::kBFloat16 && x.rows <= kMaxAddNormTokens && x.cols > 0 && out.contiguous() &&
+         rows_aligned(residual, 8) && rows_aligned(norm_weight, 8) && linear_stream_supports(to, x, w) &&
+         linear_stream_supports(to, out, out) && linear_add_norm_parts(w.rows) <= kMaxSquareParts;
+}
+
+void launch_linear_add_norm(const Launch& to, TensorView out, TensorView residual, TensorView squares, TensorView x, TensorView w,
+                            AnyVector bias, AnyVector norm_weight) {
+  launch_for_tokens<bf16, false>(to, {out, x, w, bias, {residual, squares, norm_weight}});
+  check_launch("linear_add_norm");
 }
 
 }  // namespace lockstep::cuda

@@ -19,6 +19,8 @@ CudaPlatform probe_cuda() {
 
 CudaDevice describe_cuda_device(int index) { fail("CUDA device {}: {}", index, kWhy); }
 
-std::unique_ptr<Backend> make_cuda_backend(int device_index) { fail("CUDA device {}: {}", device_index, kWhy); }
+std::unique_ptr<Backend> make_cuda_backend(int device_index, bool /*batch_invariant*/) {
+  fail("CUDA device {}: {}", device_index, kWhy);
+}
 
 }  // namespace lockstep

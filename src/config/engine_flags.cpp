@@ -28,6 +28,11 @@ const Choices<LoadFormat>& load_formats() {
   static const Choices<LoadFormat> all = {{"auto", LoadFormat::kAuto}, {"dummy", LoadFormat::kDummy}};
   return all;
 }
+const Choices<Switch>& switches() {
+  static const Choices<Switch> all = {{"off", Switch::kOff}, {"on", Switch::kOn}};
+  return all;
+}
+
 const Choices<AllReduceChoice>& all_reduces() {
   static const Choices<AllReduceChoice> all = {
       {"auto", AllReduceChoice::kAuto}, {"peer", AllReduceChoice::kPeer}, {"nccl", AllReduceChoice::kNccl}};
@@ -124,6 +129,8 @@ const std::vector<EngineFlag>& engine_flags() {
              "Size of the KV cache per rank; auto decides from the memory there is", false),
       count({"threads"}, &EngineOptions::threads, 4096, true,
             "CPU threads per rank; auto is the cores of the host over its ranks"),
+      choice({"batch-invariant"}, &EngineOptions::batch_invariant, switches(),
+             "on: a request's tokens do not depend on what else is in the batch; slower on CUDA, always so on the CPU", false),
       choice({"allreduce"}, &EngineOptions::allreduce, all_reduces(), "Transport of the AllReduce on CUDA", true),
       number({"init-timeout"}, &EngineOptions::init_timeout_s, kMaxSeconds, false, "SECONDS",
              "Deadline of every wait before the first step", true),

@@ -12,6 +12,7 @@ namespace lockstep {
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 enum class LoadFormat { kAuto, kDummy };
 enum class AllReduceChoice { kAuto, kPeer, kNccl };
+enum class Switch { kOff, kOn };
 
 // How one prompt is continued; the same for all prompts of `generate`.
 struct SamplingParams {
@@ -45,6 +46,7 @@ struct EngineOptions {
   double gpu_memory_utilization = 0.9;
   double kv_cache_memory_gib = 0.0;  // 0: decided from gpu_memory_utilization (CUDA) or a share of what the prompts need (CPU)
   int32_t threads = 0;               // per rank, CPU; 0: usable cores / ranks on the host
+  Switch batch_invariant = Switch::kOff;
   AllReduceChoice allreduce = AllReduceChoice::kAuto;
   double init_timeout_s = 300.0;  // every wait before the first step, weight loading included
   double step_timeout_s = 60.0;   // every wait within a step

@@ -141,7 +141,8 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
   const int sharers = cuda ? count_sharers(world, *cuda_device) : 1;
   const int threads = cuda ? 1 : choose_threads(world, options.threads);
   world.phase("opening the device", [&] {
-    backend = cuda ? make_cuda_backend(*cuda_device) : make_cpu_backend(threads, Env::read().cpu_isa.value_or(""));
+    backend = cuda ? make_cuda_backend(*cuda_device, options.batch_invariant == Switch::kOn)
+                   : make_cpu_backend(threads, Env::read().cpu_isa.value_or(""));
   });
   for (const std::string& line : world.all_gather(backend->description(), "device descriptions")) {
     if (world.is_root()) spdlog::info("device: {}", line);

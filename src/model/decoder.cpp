@@ -85,28 +85,31 @@ TensorView Decoder::forward(const BatchView& batch) {
   ops.embedding(a.residual, embedding_, share_.vocab.begin, batch);
   comm_.all_reduce(a.residual);
   ops.rms_norm(a.hidden, a.residual, layers_.front().input_norm, eps_);
+  Rows hidden = a.hidden;
 
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const TensorView next_norm = i + 1 < layers_.size() ? layers_[i + 1].input_norm : final_norm_;
-    reduce_add_norm(comm_, ops, a.hidden, a.residual, attention(layer, a, batch), layer.post_norm, eps_);
-    reduce_add_norm(comm_, ops, a.hidden, a.residual, mlp(layer, a), next_norm, eps_);
+    hidden = reduce_add_norm(comm_, ops, a.hidden, a.residual, attention(layer, hidden, a, batch), layer.post_norm, eps_);
+    hidden = reduce_add_norm(comm_, ops, a.hidden, a.residual, mlp(layer, hidden, a), next_norm, eps_);
   }
+  // For gathering rows and for the LM head, a norm that is finished.
+  if (hidden.squares.data != nullptr) ops.rms_norm(a.hidden, a.residual, final_norm_, eps_);
   return a.hidden;
 }
 
-PartialSum Decoder::attention(const Layer& layer, const Activations& a, const BatchView& batch) {
+PartialSum Decoder::attention(const Layer& layer, const Rows& hidden, const Activations& a, const BatchView& batch) {
   Ops& ops = backend_.ops();
-  layer.qkv.forward(ops, a.qkv, a.hidden);
+  layer.qkv.forward(ops, a.qkv, hidden);
   ops.rope_attention(a.attention, a.qkv, share_.heads, layer.q_norm, layer.k_norm, eps_, a.cos_sin,
                      static_cast<float>(config_.attention_scale()), batch, layer.kv);
-  return layer.o.forward(ops, a.partial, a.attention);
+  return layer.o.forward(a.partial, a.attention);
 }
 
-PartialSum Decoder::mlp(const Layer& layer, const Activations& a) {
+PartialSum Decoder::mlp(const Layer& layer, const Rows& hidden, const Activations& a) {
   Ops& ops = backend_.ops();
-  layer.gate_up.forward_gated(ops, a.ffn, a.gate_up, a.hidden);
-  return layer.down.forward(ops, a.partial, a.ffn);
+  layer.gate_up.forward_gated(ops, a.ffn, a.gate_up, hidden);
+  return layer.down.forward(a.partial, a.ffn);
 }
 
 void Decoder::logits(TensorView out, TensorView hidden) { backend_.ops().linear(out, hidden, lm_head_, TensorView{}); }

@@ -26,7 +26,8 @@ class Decoder {
           Communicator& comm, int64_t max_tokens);
 
   // Runs all layers over the step's tokens, writes their K and V, and returns the hidden states after the final norm, [T, H] act,
-  // valid until the next call. AllReduces: 2 * num_layers + 1.
+  // valid until the next call. AllReduces: 2 * num_layers + 1; one for a single rank, which has nothing to reduce after the
+  // linears.
   TensorView forward(const BatchView& batch);
 
   // This rank's shard of the logits of the given rows. hidden: [S, H] act; out: [S, V] float32.
@@ -64,8 +65,8 @@ class Decoder {
   static size_t lay_out(const ModelConfig& config, const RankShare& share, DType act, int64_t tokens, char* base,
                         Activations& out);
 
-  PartialSum attention(const Layer& layer, const Activations& a, const BatchView& batch);
-  PartialSum mlp(const Layer& layer, const Activations& a);
+  PartialSum attention(const Layer& layer, const Rows& hidden, const Activations& a, const BatchView& batch);
+  PartialSum mlp(const Layer& layer, const Rows& hidden, const Activations& a);
 
   const ModelConfig& config_;
   RankShare share_;

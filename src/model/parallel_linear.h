@@ -15,9 +15,9 @@ class ColumnParallelLinear {
   ColumnParallelLinear(TensorView weight, TensorView bias) : weight_{weight}, bias_(bias) {}
 
   // out = x · wᵀ + bias. x: [T, in]; out: [T, out_local].
-  void forward(Ops& ops, TensorView out, TensorView x) const { ops.linear(out, x, weight_, bias_); }
+  void forward(Ops& ops, TensorView out, const Rows& x) const { ops.linear(out, x, weight_, bias_); }
   // Of gate and up side by side: out = silu(gate) * up. out: [T, out_local / 2]; gate_up: [T, out_local], for the op to use.
-  void forward_gated(Ops& ops, TensorView out, TensorView gate_up, TensorView x) const {
+  void forward_gated(Ops& ops, TensorView out, TensorView gate_up, const Rows& x) const {
     ops.gated_linear(out, gate_up, x, weight_, bias_);
   }
 
@@ -26,40 +26,49 @@ class ColumnParallelLinear {
   TensorView bias_;
 };
 
-// What a row-parallel linear leaves: this rank's share of a sum over ranks, not yet usable. Its dtype and blocking are the
+class RowParallelLinear;
+
+// What a row-parallel linear leaves: this rank's share of a sum over ranks, not yet usable and maybe not yet computed. How is the
 // reduction's business, so only reduce_add_norm() can open it.
 class PartialSum {
  private:
   friend class RowParallelLinear;
-  friend void reduce_add_norm(Communicator&, Ops&, TensorView, TensorView, const PartialSum&, TensorView, float);
-  PartialSum(TensorView sum, TensorView bias) : sum_(sum), bias_(bias) {}
-  TensorView sum_;   // [T, out]
-  TensorView bias_;  // [1, out], whole on every rank; added once, after the reduce
+  friend Rows reduce_add_norm(Communicator&, Ops&, TensorView, TensorView, const PartialSum&, TensorView, float);
+  PartialSum(TensorView storage, TensorView x, const RowParallelLinear& linear) : storage_(storage), x_(x), linear_(&linear) {}
+  TensorView storage_;  // [T, out]
+  TensorView x_;        // [T, in_local]
+  const RowParallelLinear* linear_;
 };
 
 class RowParallelLinear {
  public:
   RowParallelLinear() = default;
-  // weight: this rank's columns [out, in_local]; bias: the whole [1, out], or data == nullptr.
+  // weight: this rank's columns [out, in_local]; bias: the whole [1, out], added once, after the reduce, or data == nullptr.
   RowParallelLinear(TensorView weight, TensorView bias) : weight_{weight}, bias_(bias) {}
 
-  // x: [T, in_local]; storage: [T, out] act, where the partial sum is kept.
-  PartialSum forward(Ops& ops, TensorView storage, TensorView x) const {
-    ops.linear(storage, x, weight_, TensorView{});
-    return {storage, bias_};
-  }
+  // x: [T, in_local]; storage: [T, out] act, where the partial sum is kept. Both must stay as they are until the reduction.
+  PartialSum forward(TensorView storage, TensorView x) const { return {storage, x, *this}; }
 
  private:
+  friend Rows reduce_add_norm(Communicator&, Ops&, TensorView, TensorView, const PartialSum&, TensorView, float);
   LinearWeight weight_;
   TensorView bias_;
 };
 
-// The seam after every row-parallel linear: AllReduce, + bias, + residual, RMSNorm. One call, so that a transport can make it one
-// kernel. residual: [T, H] float32, updated; out: [T, H] act = rms_norm(residual) * norm_weight.
-inline void reduce_add_norm(Communicator& comm, Ops& ops, TensorView out, TensorView residual, const PartialSum& partial,
+// The seam after every row-parallel linear: its product, AllReduce, + bias, + residual, RMSNorm. One call, so that they can be
+// few kernels: with one rank there is nothing to exchange, and the norm goes into the linears on both sides of it. residual: [T,
+// H] float32, updated; out: [T, H] act. Returns rms_norm(residual) * norm_weight, in `out` or to be finished by the linears it
+// enters.
+inline Rows reduce_add_norm(Communicator& comm, Ops& ops, TensorView out, TensorView residual, const PartialSum& partial,
                             TensorView norm_weight, float eps) {
-  comm.all_reduce(partial.sum_);
-  ops.add_rms_norm(out, residual, partial.sum_, partial.bias_, norm_weight, eps);
+  const RowParallelLinear& linear = *partial.linear_;
+  if (comm.size() == 1) {
+    return ops.linear_add_norm(out, residual, partial.storage_, partial.x_, linear.weight_, linear.bias_, norm_weight, eps);
+  }
+  ops.linear(partial.storage_, partial.x_, linear.weight_, TensorView{});
+  comm.all_reduce(partial.storage_);
+  ops.add_rms_norm(out, residual, partial.storage_, linear.bias_, norm_weight, eps);
+  return out;
 }
 
 }  // namespace lockstep

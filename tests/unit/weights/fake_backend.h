@@ -34,7 +34,7 @@ class FakeOps final : public Ops {
   void rope_table(TensorView, const float*, const BatchView&) override { unused(); }
   void rms_norm(TensorView, TensorView, TensorView, float) override { unused(); }
   void add_rms_norm(TensorView, TensorView, TensorView, TensorView, TensorView, float) override { unused(); }
-  void linear(TensorView, TensorView, const LinearWeight&, TensorView) override { unused(); }
+  void linear(TensorView, const Rows&, const LinearWeight&, TensorView) override { unused(); }
   void norm_rope_store(TensorView, const HeadLayout&, TensorView, TensorView, float, TensorView, const BatchView&,
                        const PagedKv&) override {
     unused();

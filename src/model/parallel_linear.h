@@ -63,6 +63,7 @@ inline Rows reduce_add_norm(Communicator& comm, Ops& ops, TensorView out, Tensor
                             TensorView norm_weight, float eps) {
   const RowParallelLinear& linear = *partial.linear_;
   if (comm.size() == 1) {
+    comm.all_reduce(partial.storage_);  // of one rank: nothing to do, but counted like any other
     return ops.linear_add_norm(out, residual, partial.storage_, partial.x_, linear.weight_, linear.bias_, norm_weight, eps);
   }
   ops.linear(partial.storage_, partial.x_, linear.weight_, TensorView{});

@@ -26,8 +26,7 @@ class Decoder {
           Communicator& comm, int64_t max_tokens);
 
   // Runs all layers over the step's tokens, writes their K and V, and returns the hidden states after the final norm, [T, H] act,
-  // valid until the next call. AllReduces: 2 * num_layers + 1; one for a single rank, which has nothing to reduce after the
-  // linears.
+  // valid until the next call. AllReduces: 2 * num_layers + 1.
   TensorView forward(const BatchView& batch);
 
   // This rank's shard of the logits of the given rows. hidden: [S, H] act; out: [S, V] float32.

@@ -118,9 +118,8 @@ TEST_F(ModelRunnerTest, AnyNumberOfRanksGivesTheTokensOfOne) {
     }
   }
   EXPECT_GT(tokens, 50);
-  // Two AllReduces a layer where there is more than one rank, and one for the vocab-parallel embedding; none for sampling.
-  const int64_t per_layer = world().size() == 1 ? 0 : 2;
-  EXPECT_EQ(shared->communicator().counters().all_reduce_calls, steps * (per_layer * config.num_layers + 1));
+  // Two AllReduces a layer, and one for the vocab-parallel embedding; none for sampling.
+  EXPECT_EQ(shared->communicator().counters().all_reduce_calls, steps * (2 * config.num_layers + 1));
 }
 
 }  // namespace

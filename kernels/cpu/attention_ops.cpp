@@ -113,8 +113,13 @@ void CpuOps::plan_attention(const TensorView& out, const TensorView& qkv, const 
   chunks_.clear();
   for (int64_t s = 0; s < batch.num_seqs; ++s) {
     const int64_t begin = batch.query_start[s], end = batch.query_start[s + 1], context = batch.context_len[s];
-    check(begin >= 0 && end <= batch.num_tokens && begin <= end && end - begin <= context,
+    const bool padding = context == 0 && end - begin == 1;
+    check(begin >= 0 && end <= batch.num_tokens && begin <= end && (end - begin <= context || padding),
           "attention: sequence {} has query tokens {} to {} of {} and a context of {}", s, begin, end, batch.num_tokens, context);
+    if (padding) {
+      std::fill_n(out.slice_rows(begin, 1).as<float>(), out.cols, 0.0f);
+      continue;
+    }
     const int32_t* blocks = batch.block_tables + batch.seq_slot[s] * batch.block_table_stride;
     const int64_t num_blocks = (context + kv.block_size - 1) / kv.block_size;
     check(num_blocks <= batch.block_table_stride, "attention: sequence {} needs {} blocks, its table has {}", s, num_blocks,

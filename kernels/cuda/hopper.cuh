@@ -61,23 +61,10 @@ __device__ __forceinline__ void tma_load(void* to, const CUtensorMap& map, uint6
 __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
-// `bytes` (a multiple of 16) in a row; both addresses aligned to 16. One thread calls.
-__device__ __forceinline__ void bulk_load(void* to, const void* from, uint64_t* barrier, uint32_t bytes, L2Policy policy) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %3, [%2], %4;" ::"r"(
-                   shared_address(to)),
-               "l"(__cvta_generic_to_global(from)), "r"(shared_address(barrier)), "r"(bytes), "l"(static_cast<uint64_t>(policy))
-               : "memory");
-}
-
 // Makes shared memory written by ordinary stores visible to the copy engine and to wgmma; each writer calls it, then a barrier.
 __device__ __forceinline__ void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Clusters: blocks that run together and reach each other's shared memory.
-__device__ __forceinline__ uint32_t cluster_rank() {
-  uint32_t rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
 // All threads of all blocks of the cluster; what they wrote to shared memory before is visible after.
 __device__ __forceinline__ void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");

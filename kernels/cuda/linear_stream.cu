@@ -456,10 +456,11 @@ template <typename T, int kTokens, bool kGated>
 void launch_for_shape(const Launch& to, const StreamCall& call) {
   constexpr int kSlabs = kTokens <= 32 ? 2 : 1;
   const int64_t tiles = divide_up(call.out.cols, Shape<kTokens, kGated, 1, 1>::kFeatures);
-  const int64_t left = tiles % to.sm_count;  // after every block has had as many
+  const int pairs = to.sm_count / 2;         // of blocks that can share a tile
+  const int64_t left = tiles % (2 * pairs);  // after every block of the pairs has had as many
   if (call.rows.x.cols % kSlabColumns != 0) {
     launch<T, Shape<kTokens, kGated, 1, 1>>(to, call);
-  } else if (left > 0 && 2 * left <= to.sm_count) {
+  } else if (left > 0 && left <= pairs) {
     launch<T, Shape<kTokens, kGated, kSlabs, 2>>(to, call);
   } else {
     launch<T, Shape<kTokens, kGated, kSlabs, 1>>(to, call);

@@ -30,6 +30,8 @@ class NullCommunicator : public Communicator {
 
 }  // namespace
 
+std::unique_ptr<Communicator> make_null_communicator(Backend& backend) { return std::make_unique<NullCommunicator>(backend); }
+
 void Communicator::all_reduce(TensorView x) {
   check(x.dtype == DType::kFloat32 || x.dtype == DType::kBFloat16 || x.dtype == DType::kFloat16,
         "all_reduce: dtype {} is not supported; use float32, bfloat16 or float16", name_of(x.dtype));
@@ -71,7 +73,7 @@ std::string Communicator::last_collective() const {
 
 std::unique_ptr<Communicator> make_communicator(const World& world, Backend& backend, AllReduceChoice choice,
                                                 size_t max_all_reduce_bytes, size_t max_all_gather_bytes) {
-  if (world.size() == 1) return std::make_unique<NullCommunicator>(backend);
+  if (world.size() == 1) return make_null_communicator(backend);
   if (backend.kind() == DeviceKind::kCuda) {
     return make_device_communicator(world, backend, choice, max_all_reduce_bytes, max_all_gather_bytes);
   }

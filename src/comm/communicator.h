@@ -67,6 +67,9 @@ class Communicator {
 std::unique_ptr<Communicator> make_communicator(const World& world, Backend& backend, AllReduceChoice choice,
                                                 size_t max_all_reduce_bytes, size_t max_all_gather_bytes);
 
+// One rank by itself: sums are what they were, gathering is a copy (none where it is in place).
+std::unique_ptr<Communicator> make_null_communicator(Backend& backend);
+
 // The CUDA device of this rank: local rank within CUDA_VISIBLE_DEVICES; where each rank sees only its own device, that one.
 // Several ranks share a device, with a warning, when the host has fewer than ranks. Devices are told apart by UUID.
 int choose_cuda_device(const World& world);

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
-#include "base/env.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "comm/core_budget.h"
+#include "engine/open_device.h"
 #include "engine/progress_bar.h"
 
 namespace lockstep {
@@ -18,21 +16,6 @@ constexpr double kMiB = 1024.0 * 1024.0;
 constexpr int64_t kCudaReserve = 512ll << 20;
 // Share of the host's free memory that the KV pool of all CPU ranks may take.
 constexpr double kCpuKvShare = 0.5;
-
-bool use_cuda(DeviceChoice device) {
-  if (device == DeviceChoice::kCpu) return false;
-  const CudaPlatform platform = probe_cuda();
-  const bool available = platform.built && platform.device_count > 0;
-  check(available || device != DeviceChoice::kCuda, "--device cuda: {}; use --device cpu or auto", platform.why_unavailable);
-  return available;
-}
-
-// How many ranks of this host use the same GPU as this one, itself included.
-int count_sharers(const World& world, int cuda_device) {
-  const std::string mine = world.host() + '/' + describe_cuda_device(cuda_device).uuid;
-  const std::vector<std::string> all = world.all_gather(mine, "GPU UUIDs");
-  return static_cast<int>(std::count(all.begin(), all.end(), mine));
-}
 
 DType choose_dtype(const EngineOptions& options, const ModelConfig& config) {
   return options.dtype == "auto" ? config.dtype : dtype_from_name(options.dtype);
@@ -102,29 +85,6 @@ Workload share_workload(const World& world, const Workload& mine) {
 
 }  // namespace
 
-int choose_threads(const World& world, int requested) {
-  if (requested > 0) return requested;
-  const cpu_set_t mine = own_affinity();
-  std::string mask(CPU_SETSIZE, '0');
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &mine)) mask[static_cast<size_t>(core)] = '1';
-  }
-  const std::string key = world.host() + '/';
-  const std::vector<std::string> all = world.all_gather(key + mask, "CPU affinity");
-  double share = 0.0;
-  for (size_t core = 0; core < mask.size(); ++core) {
-    if (mask[core] != '1') continue;
-    int users = 0;
-    for (const std::string& other : all) {
-      users += other.compare(0, key.size(), key) == 0 && other[key.size() + core] == '1' ? 1 : 0;
-    }
-    share += 1.0 / std::max(users, 1);
-  }
-  const double quota = own_cpu_quota();
-  if (quota > 0.0) share = std::min(share, quota / world.local_size());
-  return std::max(1, static_cast<int>(share + 1e-6));
-}
-
 std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& options, const ModelConfig& config,
                                       Workload workload) {
   world.phase("comparing the ranks",
@@ -132,18 +92,9 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
   workload = share_workload(world, workload);
   const int tp = world.size();
 
-  std::unique_ptr<Backend> backend;
-  std::optional<int> cuda_device;
-  bool cuda = false;
-  world.phase("choosing the device", [&] { cuda = use_cuda(options.device); });
-  world.phase("comparing the ranks", [&] { world.require_same("the kind of device (--device)", cuda ? "cuda" : "cpu"); });
-  if (cuda) cuda_device = choose_cuda_device(world);
-  const int sharers = cuda ? count_sharers(world, *cuda_device) : 1;
-  const int threads = cuda ? 1 : choose_threads(world, options.threads);
-  world.phase("opening the device", [&] {
-    backend = cuda ? make_cuda_backend(*cuda_device, options.batch_invariant == Switch::kOn)
-                   : make_cpu_backend(threads, Env::read().cpu_isa.value_or(""));
-  });
+  OpenedDevice device = open_device(world, options);
+  std::unique_ptr<Backend> backend = std::move(device.backend);
+  const bool cuda = backend->kind() == DeviceKind::kCuda;
   for (const std::string& line : world.all_gather(backend->description(), "device descriptions")) {
     if (world.is_root()) spdlog::info("device: {}", line);
   }
@@ -192,8 +143,9 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
       static_cast<int64_t>(Decoder::activation_bytes(config, partition.share, act, limits.max_num_batched_tokens)) +
       limits.max_num_seqs * partition.share.vocab.size() * static_cast<int64_t>(sizeof(float));
   world.barrier("all weights to be loaded");
-  const int64_t num_blocks = world.all_min(
-      count_kv_blocks(world, *backend, options, kv, limits, workload, activation_bytes, sharers), "the size of the KV pool");
+  const int64_t num_blocks =
+      world.all_min(count_kv_blocks(world, *backend, options, kv, limits, workload, activation_bytes, device.sharers),
+                    "the size of the KV pool");
   std::unique_ptr<ModelRunner> runner;
   world.phase("allocating the KV cache", [&] {
     const int64_t pool_tokens = num_blocks * kv.block_size;

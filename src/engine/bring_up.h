@@ -23,8 +23,4 @@ struct Workload {
 std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& options, const ModelConfig& config,
                                       Workload workload);
 
-// Collective. Threads for a CPU rank: `requested`, or, where that is 0, its share of the cores that it may run on, each shared
-// with the ranks of this host that may run there too.
-int choose_threads(const World& world, int requested);
-
 }  // namespace lockstep

@@ -43,6 +43,7 @@ void DecodeGraphs::run(const Shape& shape, int64_t generation, const std::functi
   if (graph.work == nullptr) {
     const CommCounters before = comm_.counters();
     graph.work = backend_.record(work);
+    if (graph.work == nullptr) return work();
     graph.counted = comm_.counters() - before;
   } else {
     comm_.count(graph.counted);

@@ -1,4 +1,4 @@
-// DecodeGraphs: the recorded decode steps of a device that can record work, one for each size of batch and of context.
+// DecodeGraphs: the recorded decode steps of an asynchronous device, one for each size of batch and of context.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ class DecodeGraphs {
   Shape shape_for(int64_t num_seqs, int64_t max_context, bool samples) const;
 
   // Runs `work`, whose ops and their arguments depend on the shape alone: as it is the first time, so that whatever is lazy has
-  // happened; recorded from then on. generation: another value forgets what was recorded before (the arguments have moved).
+  // happened; recorded from then on, where the backend records. generation: another value forgets what was recorded before (the
+  // arguments have moved).
   void run(const Shape& shape, int64_t generation, const std::function<void()>& work);
 
   size_t size() const { return graphs_.size(); }

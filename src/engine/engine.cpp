@@ -159,6 +159,7 @@ Floor Engine::measure_floor() {
   StepPlan plan;
   plan.kind = StepKind::kMeasure;
   const Watchdog::Guard guard(watchdog_, "the bandwidth measurement");
+  check(!has_work(), "the bandwidth is to be measured while sequences run");  // their outputs would be lost
   drain();
   send(plan);
   return measure(world_, runner_);

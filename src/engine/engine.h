@@ -55,7 +55,7 @@ class Engine {
   // Query tokens of the step whose outputs the last step() returned; 0 where there was none.
   int64_t last_step_tokens() const { return last_step_tokens_; }
   int64_t num_preemptions() const { return scheduler_.num_preemptions(); }  // since the start
-  // Measures the floor on all ranks together.
+  // Measures the floor on all ranks together. Throws Error while there is work.
   Floor measure_floor();
   // Releases the other ranks from serve_rank().
   void shutdown();
@@ -64,7 +64,7 @@ class Engine {
   void send(const StepPlan& plan);
   bool launch_next();  // false: nothing can be scheduled
   std::vector<SequenceOutput> take(const StepResult& result);
-  void drain();
+  void drain();  // waits for the steps in flight and drops what they bring
 
   const World& world_;
   ModelRunner& runner_;

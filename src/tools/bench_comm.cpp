@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/communicator.h"
+#include "engine/open_device.h"
 #include "kernels/backend.h"
-#include "tools/open_device.h"
 
 namespace lockstep {
 namespace {
@@ -89,7 +89,9 @@ class Bench {
 
 int run_bench_comm(const World& world, const CommandLine& command_line) {
   const BenchCommOptions& options = command_line.bench_comm;
-  const std::unique_ptr<Backend> backend = open_device(world, command_line.engine.device, 1);
+  EngineOptions engine = command_line.engine;
+  engine.threads = 1;  // that which reduces
+  const std::unique_ptr<Backend> backend = open_device(world, engine).backend;
   const auto largest = static_cast<size_t>(*std::max_element(options.sizes.begin(), options.sizes.end()));
   const auto communicator = make_communicator(world, *backend, command_line.engine.allreduce, largest, 4096);
   world.barrier("bench comm: start");

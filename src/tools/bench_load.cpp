@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,9 +15,9 @@
 
 #include "base/error.h"
 #include "config/model_config.h"
+#include "engine/open_device.h"
 #include "partition/partition.h"
 #include "tools/bench_run.h"
-#include "tools/open_device.h"
 #include "tools/version.h"
 #include "weights/safetensors.h"
 #include "weights/weights.h"
@@ -112,11 +114,11 @@ class LoadBench {
     for (const auto& entry : std::filesystem::directory_iterator(config_.weights)) {
       if (entry.path().extension() != ".safetensors") continue;
       const int file = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-      check(file >= 0, "{}: cannot be opened", entry.path().string());
+      check(file >= 0, "{}: cannot be opened: {}", entry.path().string(), std::strerror(errno));
       ::fdatasync(file);
       const int error = ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
       ::close(file);
-      check(error == 0, "{}: the kernel does not drop it from the page cache (error {})", entry.path().string(), error);
+      check(error == 0, "{}: the kernel does not drop it from the page cache: {}", entry.path().string(), std::strerror(error));
     }
   }
 
@@ -165,8 +167,7 @@ int run_bench_load(const World& world, const CommandLine& command_line) {
     check(!config.weights.empty(), "{}: names no weights; `bench load` needs a checkpoint", engine.model);
     dtype = engine.dtype == "auto" ? config.dtype : dtype_from_name(engine.dtype);
   });
-  const int threads = choose_threads(world, engine.threads);
-  const std::unique_ptr<Backend> backend = open_device(world, engine.device, threads);
+  const std::unique_ptr<Backend> backend = open_device(world, engine).backend;
   const Results results = LoadBench(world, config, options, dtype, *backend).run();
   if (!world.is_root()) return 0;
   fmt::print("{} rank{} on {}; {} into {}; best of {}\n", world.size(), world.size() == 1 ? "" : "s", backend->description(),

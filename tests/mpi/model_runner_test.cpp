@@ -4,24 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "comm/host_communicator.h"
 #include "engine/scheduler.h"
 #include "mpi/world_fixture.h"
 
 namespace lockstep {
 namespace {
-
-// A world of its own, for the reference.
-class OneRank : public Communicator {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  std::string description() const override { return "one rank"; }
-
- protected:
-  void do_all_reduce(TensorView) override {}
-  void do_all_gather(void* recv, const void* send, size_t bytes) override { std::memcpy(recv, send, bytes); }
-};
 
 // Sizes that nothing divides: 5 query heads over 1 KV head, an FFN of 3 units, a short last vocabulary unit.
 ModelConfig odd_config() {
@@ -43,8 +33,10 @@ ModelConfig odd_config() {
 constexpr int64_t kBlocks = 40;
 constexpr RunnerLimits kLimits{.max_num_seqs = 6, .max_num_batched_tokens = 24, .max_model_len = 64};
 
-std::unique_ptr<ModelRunner> make_runner(const ModelConfig& config, int tp, int rank, std::unique_ptr<Communicator> comm) {
-  auto backend = make_cpu_backend(1);
+// comm: null for one rank.
+std::unique_ptr<ModelRunner> make_runner(const ModelConfig& config, int tp, int rank, std::unique_ptr<Communicator> comm,
+                                         std::unique_ptr<Backend> backend = make_cpu_backend(1)) {
+  if (comm == nullptr) comm = make_null_communicator(*backend);
   Partition partition = make_partition(config, tp, rank);
   auto weights = std::make_unique<Weights>(*backend, partition, DType::kFloat32);
   fill_dummy(*weights, partition, /*seed=*/7, *backend);
@@ -73,30 +65,38 @@ std::vector<SamplingParams> all_ways() {
   return ways;
 }
 
+constexpr SchedulerLimits kSchedulerLimits{.max_num_seqs = kLimits.max_num_seqs,
+                                           .max_num_batched_tokens = kLimits.max_num_batched_tokens,
+                                           .max_model_len = kLimits.max_model_len,
+                                           .block_size = 4,
+                                           .num_blocks = kBlocks};
+
+// `rounds` sequences per way of sampling, which `stops` end, too.
+void add_sequences(Scheduler& scheduler, size_t rounds, const std::vector<int32_t>& stops) {
+  const std::vector<SamplingParams> ways = all_ways();
+  for (size_t i = 0; i < ways.size() * rounds; ++i) {
+    auto sequence = std::make_unique<Sequence>();
+    sequence->id = static_cast<int64_t>(i);
+    for (size_t t = 0; t < 3 + 9 * i % 50; ++t) sequence->tokens.push_back(static_cast<int32_t>((17 * i + 5 * t) % 131));
+    sequence->prompt_len = sequence->length();
+    sequence->params = ways[i % ways.size()];
+    sequence->max_len = std::min<int64_t>(sequence->prompt_len + sequence->params.max_tokens, kLimits.max_model_len);
+    sequence->seed = 100 + i;
+    sequence->stop_tokens = sequence->params.stop_token_ids;
+    sequence->stop_tokens.insert(sequence->stop_tokens.end(), stops.begin(), stops.end());
+    scheduler.add(std::move(sequence));
+  }
+}
+
 class ModelRunnerTest : public WorldFixture {};
 
 TEST_F(ModelRunnerTest, AnyNumberOfRanksGivesTheTokensOfOne) {
   const ModelConfig config = odd_config();
-  const auto full = make_runner(config, 1, 0, std::make_unique<OneRank>());
+  const auto full = make_runner(config, 1, 0, nullptr);
   const auto shared = make_runner(config, world().size(), world().rank(), std::make_unique<HostCommunicator>(world(), 1 << 16));
 
-  Scheduler scheduler({.max_num_seqs = kLimits.max_num_seqs,
-                       .max_num_batched_tokens = kLimits.max_num_batched_tokens,
-                       .max_model_len = kLimits.max_model_len,
-                       .block_size = 4,
-                       .num_blocks = kBlocks});
-  const std::vector<SamplingParams> ways = all_ways();
-  for (size_t i = 0; i < ways.size(); ++i) {
-    auto sequence = std::make_unique<Sequence>();
-    sequence->id = static_cast<int64_t>(i);
-    for (size_t t = 0; t < 3 + 9 * i; ++t) sequence->tokens.push_back(static_cast<int32_t>((17 * i + 5 * t) % 131));
-    sequence->prompt_len = sequence->length();
-    sequence->max_len = std::min<int64_t>(sequence->prompt_len + ways[i].max_tokens, kLimits.max_model_len);
-    sequence->seed = 100 + i;
-    sequence->params = ways[i];
-    sequence->stop_tokens = ways[i].stop_token_ids;
-    scheduler.add(std::move(sequence));
-  }
+  Scheduler scheduler(kSchedulerLimits);
+  add_sequences(scheduler, 1, {});
   int64_t steps = 0, tokens = 0;
   while (scheduler.has_work()) {
     const StepPlan plan = StepPlan::deserialize(scheduler.schedule().serialize());
@@ -120,6 +120,78 @@ TEST_F(ModelRunnerTest, AnyNumberOfRanksGivesTheTokensOfOne) {
   EXPECT_GT(tokens, 50);
   // Two AllReduces a layer, and one for the vocab-parallel embedding; none for sampling.
   EXPECT_EQ(shared->communicator().counters().all_reduce_calls, steps * (2 * config.num_layers + 1));
+}
+
+// The CPU in the guise of a device that the host runs ahead of: decode steps are padded, and two are in flight.
+class AheadBackend : public Backend {
+ public:
+  DeviceKind kind() const override { return cpu_->kind(); }
+  std::string description() const override { return cpu_->description(); }
+  void* allocate(size_t bytes, const std::string& what) override { return cpu_->allocate(bytes, what); }
+  void release(void* data) noexcept override { cpu_->release(data); }
+  void* allocate_host(size_t bytes) override { return cpu_->allocate_host(bytes); }
+  void release_host(void* data) noexcept override { cpu_->release_host(data); }
+  void copy_to_device(void* to, const void* from, size_t bytes) override { cpu_->copy_to_device(to, from, bytes); }
+  void copy_to_host(void* to, const void* from, size_t bytes) override { cpu_->copy_to_host(to, from, bytes); }
+  void copy_on_device(void* to, const void* from, size_t bytes) override { cpu_->copy_on_device(to, from, bytes); }
+  void copy_2d_on_device(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height) override {
+    cpu_->copy_2d_on_device(to, to_pitch, from, from_pitch, width, height);
+  }
+  void set_zero(void* data, size_t bytes) override { cpu_->set_zero(data, bytes); }
+  void synchronize() override { cpu_->synchronize(); }
+  bool is_asynchronous() const override { return true; }
+  DType activation_dtype(DType weights) const override { return cpu_->activation_dtype(weights); }
+  MemoryInfo memory() const override { return cpu_->memory(); }
+  void* stream() const override { return cpu_->stream(); }
+  Ops& ops() override { return cpu_->ops(); }
+  double measure_read_bandwidth(const void* data, size_t bytes) override { return cpu_->measure_read_bandwidth(data, bytes); }
+  double time_on_device(const std::function<void()>& work, int repeats) override { return cpu_->time_on_device(work, repeats); }
+
+ private:
+  std::unique_ptr<Backend> cpu_ = make_cpu_backend(1);
+};
+
+// The outputs of each sequence, by id, with as many steps in flight as the runner takes.
+std::map<int64_t, std::vector<int32_t>> run_all(ModelRunner& runner, int64_t& in_vain) {
+  Scheduler scheduler(kSchedulerLimits);
+  std::vector<int32_t> stops;
+  for (int32_t token = 0; token < 131; token += 9) stops.push_back(token);
+  add_sequences(scheduler, 4, stops);
+  std::map<int64_t, std::vector<int32_t>> outputs;
+  while (scheduler.has_work() || runner.num_in_flight() > 0) {
+    while (runner.num_in_flight() < runner.max_in_flight()) {
+      const StepPlan plan = scheduler.schedule();
+      if (plan.sequences.empty()) break;
+      runner.launch(plan);
+    }
+    const StepResult result = runner.wait();
+    const std::vector<Sequence*> sampled = scheduler.commit();
+    EXPECT_EQ(sampled.size(), result.tokens.size());
+    for (size_t i = 0; i < sampled.size(); ++i) {
+      if (sampled[i] == nullptr) {
+        ++in_vain;
+        continue;
+      }
+      outputs[sampled[i]->id].push_back(result.tokens[i]);
+      scheduler.append(*sampled[i], result.tokens[i]);
+      if (sampled[i]->finish != FinishReason::kNone) scheduler.remove(*sampled[i]);
+    }
+  }
+  return outputs;
+}
+
+TEST_F(ModelRunnerTest, StepsInFlightAndPaddingChangeNoToken) {
+  const ModelConfig config = odd_config();
+  const auto in_turn = make_runner(config, 1, 0, nullptr);
+  const auto ahead = make_runner(config, 1, 0, nullptr, std::make_unique<AheadBackend>());
+  ASSERT_EQ(in_turn->max_in_flight(), 1u);
+  ASSERT_EQ(ahead->max_in_flight(), 2u);
+  int64_t none = 0, in_vain = 0;
+  const auto expected = run_all(*in_turn, none);
+  EXPECT_EQ(expected.size(), 4 * all_ways().size());
+  EXPECT_EQ(run_all(*ahead, in_vain), expected);
+  EXPECT_EQ(none, 0);
+  EXPECT_GT(in_vain, 0) << "no sequence stopped while its next step was in flight, so the test shows less than it says";
 }
 
 }  // namespace

@@ -16,23 +16,6 @@ namespace {
 
 constexpr int32_t kDraws = 8192;
 
-class OneRank : public Communicator {
- public:
-  explicit OneRank(Backend& backend) : backend_(backend) {}
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  std::string description() const override { return "one rank"; }
-
- protected:
-  void do_all_reduce(TensorView) override {}
-  void do_all_gather(void* recv, const void* send, size_t bytes) override {
-    if (recv != send) backend_.copy_on_device(recv, send, bytes);
-  }
-
- private:
-  Backend& backend_;
-};
-
 ModelConfig model_with(int64_t vocab_size) {
   ModelConfig c;
   c.architecture = "LlamaForCausalLM";
@@ -60,9 +43,9 @@ std::vector<int32_t> draw(const nlohmann::json& golden_case, uint64_t first_seed
   const auto logits = golden_case.at("logits").get<std::vector<float>>();
   auto history = golden_case.at("history").get<std::vector<int32_t>>();
   const std::unique_ptr<Backend> backend = make_cpu_backend(1);
-  OneRank comm(*backend);
+  const auto comm = make_null_communicator(*backend);
   const ModelConfig config = model_with(static_cast<int64_t>(logits.size()));
-  Sampler sampler(config, make_partition(config, 1, 0), *backend, comm, kDraws);
+  Sampler sampler(config, make_partition(config, 1, 0), *backend, *comm, kDraws);
   const TensorView rows = sampler.logits(kDraws);
   std::vector<SamplingRow> sampling(kDraws, row_of(golden_case.at("options")));
   for (int32_t i = 0; i < kDraws; ++i) {

@@ -195,8 +195,13 @@ void CudaOps::linear(TensorView out, const Rows& rows, const LinearWeight& w, Te
     if (bias_vector.data) launch_add_bias(launch_, out, bias_vector);
     return;
   }
+  if (linear_stream_supports(launch_, x, weight)) {
+    launch_linear_stream(launch_, out, rows, weight, bias_vector, /*gated=*/false);
+    return;
+  }
+  check(rows.squares.data == nullptr, "linear: rows with an unfinished norm, {} by {}", describe(x), describe(weight));
   if (launch_.batch_invariant) {
-    // One kernel whatever the number of rows: the library's choice depends on it.
+    // The same kernel whatever the number of rows: the library's choice depends on it.
     for_stream_rows(out, x, [&](const TensorView& some_out, const TensorView& some_x) {
       if (linear_stream_supports(launch_, some_x, weight)) {
         launch_linear_stream(launch_, some_out, some_x, weight, bias_vector, /*gated=*/false);
@@ -206,11 +211,6 @@ void CudaOps::linear(TensorView out, const Rows& rows, const LinearWeight& w, Te
     });
     return;
   }
-  if (linear_stream_supports(launch_, x, weight)) {
-    launch_linear_stream(launch_, out, rows, weight, bias_vector, /*gated=*/false);
-    return;
-  }
-  check(rows.squares.data == nullptr, "linear: rows with an unfinished norm, {} by {}", describe(x), describe(weight));
   if (skinny_linear_supports(x, weight)) {
     launch_skinny_linear(launch_, out, x, weight, bias_vector);
     return;
@@ -234,12 +234,13 @@ void CudaOps::gated_linear(TensorView out, TensorView gate_up, const Rows& rows,
   check_dtype("gated_linear: out", out, x.dtype);
   const AnyVector bias_vector = optional_vector("gated_linear: bias", bias, weight.rows);
   if (out.empty()) return;
-  if (launch_.batch_invariant && x.cols > 0 && linear_stream_supports(launch_, x.slice_rows(0, 1), weight)) {
+  if (x.cols > 0 && linear_stream_supports(launch_, x, weight)) {
+    launch_linear_stream(launch_, out, rows, weight, bias_vector, /*gated=*/true);
+  } else if (launch_.batch_invariant && x.cols > 0 && linear_stream_supports(launch_, x.slice_rows(0, 1), weight)) {
+    check(rows.squares.data == nullptr, "gated_linear: rows with an unfinished norm, {} by {}", describe(x), describe(weight));
     for_stream_rows(out, x, [&](const TensorView& some_out, const TensorView& some_x) {
       launch_linear_stream(launch_, some_out, some_x, weight, bias_vector, /*gated=*/true);
     });
-  } else if (x.cols > 0 && linear_stream_supports(launch_, x, weight)) {
-    launch_linear_stream(launch_, out, rows, weight, bias_vector, /*gated=*/true);
   } else {
     Ops::gated_linear(out, gate_up, rows, w, bias);
   }

@@ -21,9 +21,9 @@ void OutputWriter::add(const SequenceOutput& output) {
   } else if (format_ == OutputFormat::kText) {
     result.text += fmt::format("{}{}", result.tokens.size() > 1 ? " " : "", output.token);
   }
-  if (output.logprob) {
-    result.logprobs.push_back(*output.logprob);
-    if (!output.top_logprobs.empty()) result.top_logprobs.push_back(output.top_logprobs);
+  if (output.logprobs) {
+    result.logprobs.push_back(output.logprobs->logprob);
+    if (!output.logprobs->top.empty()) result.top_logprobs.push_back(output.logprobs->top);
   }
   result.finish = output.finish;
   write_ready();

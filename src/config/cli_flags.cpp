@@ -16,10 +16,14 @@ CLI::Option* CliFlags::value(const std::string& names, const std::string& value_
   return option;
 }
 
-CLI::Option* CliFlags::flag(const std::string& names, const std::string& help, bool& target) {
+CLI::Option* CliFlags::flag(const std::string& names, const std::string& help, Handler handler) {
   CLI::Option* option = app_->add_flag(names, help)->take_all();
-  entries_[option] = {[&target](const std::string& text) { target = parse_switch(text); }, Times::kMany};
+  entries_[option] = {std::move(handler), Times::kMany};
   return option;
+}
+
+CLI::Option* CliFlags::flag(const std::string& names, const std::string& help, bool& target) {
+  return flag(names, help, [&target](const std::string& text) { target = parse_switch(text); });
 }
 
 void CliFlags::apply() const {
@@ -42,15 +46,18 @@ void CliFlags::apply() const {
 void add_engine_flags(CliFlags& flags, CommandLine& result, bool bench_comm) {
   for (const EngineFlag& flag : engine_flags()) {
     if (bench_comm && !flag.for_bench_comm) continue;
+    const std::string help = fmt::format("{} (default: {})", flag.help, flag.get(EngineOptions{}));
+    const auto handler = [&flag, &result](const std::string& text) {
+      flag.set(result.engine, text);
+      result.engine_flags.emplace_back(flag.names.front(), text);
+    };
+    if (flag.type == FlagType::kBoolean) {
+      flags.flag(fmt::format("--{0},!--no-{0}", flag.names.front()), help, handler)->group("Engine");
+      continue;
+    }
     std::string names;
     for (const std::string_view name : flag.names) names += fmt::format("{}--{}", names.empty() ? "" : ",", name);
-    flags
-        .value(names, flag.value_name, fmt::format("{} (default: {})", flag.help, flag.get(EngineOptions{})),
-               [&flag, &result](const std::string& text) {
-                 flag.set(result.engine, text);
-                 result.engine_flags.emplace_back(flag.names.front(), text);
-               })
-        ->group("Engine");
+    flags.value(names, flag.value_name, help, handler)->group("Engine");
   }
 }
 

@@ -24,6 +24,8 @@ class CliFlags {
   CLI::Option* value(const std::string& names, const std::string& value_name, const std::string& help, Handler handler,
                      Times times = Times::kOnce);
   CLI::Option* flag(const std::string& names, const std::string& help, bool& target);
+  CLI::Option* flag(const std::string& names, const std::string& help,
+                    Handler handler);  // gets "true", or "false" for !--no-name
 
   // After parsing: runs the handlers in the order typed. Throws Error naming flag, value and what is allowed.
   void apply() const;

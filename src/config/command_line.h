@@ -1,9 +1,11 @@
 // CommandLine: what the user typed, parsed and checked. Flag names follow vLLM's.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -125,6 +127,9 @@ struct CommandLine {
   // Of generate, bench and config: defaults and flags, without the YAML file's `engine:` section; see resolve_engine_options().
   EngineOptions engine;
   std::vector<std::pair<std::string, std::string>> engine_flags;  // the engine flags that were given: name without dashes, value
+  bool has_engine_flag(std::string_view name) const {
+    return std::any_of(engine_flags.begin(), engine_flags.end(), [&](const auto& flag) { return flag.first == name; });
+  }
   GenerateOptions generate;
   BenchLatencyOptions bench_latency;
   BenchPrefillOptions bench_prefill;

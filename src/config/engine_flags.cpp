@@ -87,6 +87,16 @@ EngineFlag number(std::vector<std::string_view> names, double EngineOptions::*fi
               }};
 }
 
+EngineFlag boolean(std::vector<std::string_view> names, bool EngineOptions::*field, const char* help) {
+  return {.names = std::move(names),
+          .type = FlagType::kBoolean,
+          .value_name = "true|false",
+          .help = help,
+          .for_bench_comm = false,
+          .set = [field](EngineOptions& o, std::string_view text) { o.*field = parse_switch(text); },
+          .get = [field](const EngineOptions& o) { return std::string(o.*field ? "true" : "false"); }};
+}
+
 EngineFlag dummy_seed() {
   return {.names = {"dummy-seed"},
           .type = FlagType::kInteger,
@@ -99,6 +109,7 @@ EngineFlag dummy_seed() {
 
 // Whether a YAML scalar has the type that the flag wants; "auto" is text everywhere.
 bool has_type(const Node& node, const EngineFlag& flag) {
+  if (flag.type == FlagType::kBoolean) return node.get_if<bool>() != nullptr;
   const bool is_text = node.get_if<std::string>() != nullptr;
   // An integer above int64 resolves to a number; the flag's own parser judges its range.
   const bool is_number = node.get_if<int64_t>() != nullptr || node.get_if<double>() != nullptr;
@@ -129,6 +140,9 @@ const std::vector<EngineFlag>& engine_flags() {
              "Size of the KV cache per rank; auto decides from the memory there is", false),
       count({"threads"}, &EngineOptions::threads, 4096, true,
             "CPU threads per rank; auto is the cores of the host over its ranks"),
+      boolean({"enable-prefix-caching"}, &EngineOptions::enable_prefix_caching,
+              "Keep the KV blocks of prompts and outputs, and begin where one with the same beginning is known; "
+              "--no-enable-prefix-caching: not"),
       choice({"batch-invariant"}, &EngineOptions::batch_invariant, switches(),
              "on: a request's tokens do not depend on what else is in the batch; slower on CUDA, always so on the CPU", false),
       choice({"allreduce"}, &EngineOptions::allreduce, all_reduces(), "Transport of the AllReduce on CUDA", true),

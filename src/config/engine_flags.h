@@ -12,7 +12,7 @@
 
 namespace lockstep {
 
-enum class FlagType { kInteger, kNumber, kChoice };
+enum class FlagType { kInteger, kNumber, kChoice, kBoolean };  // a boolean is --NAME or --no-NAME
 
 struct EngineFlag {
   std::vector<std::string_view> names;  // without dashes, the one of documentation first

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lockstep {
@@ -16,6 +17,7 @@ enum class Switch { kOff, kOn };
 
 // How one prompt is continued; the same for all prompts of `generate`.
 struct SamplingParams {
+  int32_t n = 1;  // continuations; the i-th draws as if the seed were seed + i
   int32_t max_tokens = 128;
   int32_t min_tokens = 0;
   float temperature = 0.0f;  // 0: greedy
@@ -29,7 +31,9 @@ struct SamplingParams {
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
-  int32_t logprobs = -1;  // -1: off; K >= 0: the chosen token's and the K best
+  int32_t logprobs = -1;                              // -1: off; K >= 0: the chosen token's and the K best
+  int32_t prompt_logprobs = -1;                       // likewise, of the prompt's tokens but the first
+  std::vector<std::pair<int32_t, float>> logit_bias;  // added to the logits of these tokens
 };
 
 struct EngineOptions {
@@ -46,6 +50,7 @@ struct EngineOptions {
   double gpu_memory_utilization = 0.9;
   double kv_cache_memory_gib = 0.0;  // 0: decided from gpu_memory_utilization (CUDA) or a share of what the prompts need (CPU)
   int32_t threads = 0;               // per rank, CPU; 0: usable cores / ranks on the host
+  bool enable_prefix_caching = true;
   Switch batch_invariant = Switch::kOff;
   AllReduceChoice allreduce = AllReduceChoice::kAuto;
   double init_timeout_s = 300.0;  // every wait before the first step, weight loading included

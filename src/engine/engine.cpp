@@ -1,13 +1,19 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
 #include <random>
+#include <utility>
 
 #include "base/error.h"
 #include "base/trace.h"
 
 namespace lockstep {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 uint64_t random_seed() {
   std::random_device device;
@@ -48,33 +54,99 @@ Engine::Engine(const World& world, ModelRunner& runner, const EngineOptions& opt
     : world_(world),
       runner_(runner),
       tokenizer_(tokenizer),
+      share_blocks_(options.enable_prefix_caching),
       scheduler_(scheduler_limits(runner)),
       watchdog_(world, Seconds(options.step_timeout_s)) {
   watchdog_.watch(runner.communicator());
 }
 
-int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params) {
-  const ModelConfig& config = runner_.config();
+void Engine::check_request(const std::vector<int32_t>& prompt, const SamplingParams& params) const {
+  const int64_t vocab_size = runner_.config().vocab_size;
   for (const int32_t token : prompt) {
-    check(token >= 0 && token < config.vocab_size, "prompt token id {} is outside the vocabulary, 0 to {}", token,
-          config.vocab_size - 1);
+    check(token >= 0 && token < vocab_size, "prompt token id {} is outside the vocabulary, 0 to {}", token, vocab_size - 1);
+  }
+  for (const auto& [token, bias] : params.logit_bias) {
+    check(token >= 0 && token < vocab_size, "logit_bias names token id {}, outside the vocabulary, 0 to {}", token,
+          vocab_size - 1);
+    check(!std::isnan(bias) && bias < std::numeric_limits<float>::infinity(), "logit_bias of token {} is {}; allowed: a number",
+          token, bias);
   }
   check(tokenizer_ != nullptr || params.stop.empty(),
         "stop strings need a tokenizer, and the model has none; use --stop-token-ids");
-  auto sequence = std::make_unique<Sequence>();
-  sequence->id = next_id_;
-  sequence->prompt_len = static_cast<int64_t>(prompt.size());
-  sequence->max_len = std::min(sequence->prompt_len + params.max_tokens, runner_.limits().max_model_len);
-  sequence->tokens = std::move(prompt);
-  sequence->params = params;
-  sequence->seed = params.seed ? *params.seed : random_seed();
-  sequence->stop_tokens = params.stop_token_ids;
-  if (!params.ignore_eos) {
-    sequence->stop_tokens.insert(sequence->stop_tokens.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
+  check(params.n >= 1, "n is {}; allowed: 1 and more", params.n);
+  check(params.logprobs <= kMaxTopLogprobs && params.prompt_logprobs <= kMaxTopLogprobs,
+        "logprobs is {} and prompt_logprobs {}; allowed: at most {}", params.logprobs, params.prompt_logprobs, kMaxTopLogprobs);
+}
+
+int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params, const RequestOptions& options) {
+  check_request(prompt, params);
+  const ModelConfig& config = runner_.config();
+  const int64_t id = next_request_;
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  for (int32_t index = 0; index < params.n; ++index) {
+    auto sequence = std::make_unique<Sequence>();
+    sequence->id = next_sequence_ + index;
+    sequence->request = id;
+    sequence->index = index;
+    sequence->prompt_len = static_cast<int64_t>(prompt.size());
+    sequence->max_len = std::min(sequence->prompt_len + params.max_tokens, runner_.limits().max_model_len);
+    sequence->tokens = prompt;
+    sequence->params = params;
+    if (index > 0) sequence->params.prompt_logprobs = -1;
+    sequence->seed = params.seed ? *params.seed + static_cast<uint64_t>(index) : random_seed();
+    sequence->stop_tokens = params.stop_token_ids;
+    if (!params.ignore_eos) {
+      sequence->stop_tokens.insert(sequence->stop_tokens.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
+    }
+    sequence->priority = options.priority;
+    if (options.timeout) {
+      sequence->deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(*options.timeout);
+    }
+    // The continuations of one prompt share its blocks in any case.
+    sequence->shares_blocks = share_blocks_ || params.n > 1;
+    sequence->variant = share_blocks_ ? "salt " + options.cache_salt : fmt::format("request {}", id);
+    sequences.push_back(std::move(sequence));
   }
-  scheduler_.add(std::move(sequence));
-  if (tokenizer_ != nullptr) texts_.emplace(next_id_, TextStream(*tokenizer_, params.stop));
-  return next_id_++;
+  for (std::unique_ptr<Sequence>& sequence : sequences) {  // the first is refused if any is
+    const int64_t number = sequence->id;
+    scheduler_.add(std::move(sequence));
+    requests_[id].sequences.push_back(number);
+    Live& live = live_[number];
+    if (tokenizer_ != nullptr) live.text.emplace(*tokenizer_, params.stop, params.min_tokens);
+  }
+  next_sequence_ += params.n;
+  return next_request_++;
+}
+
+bool Engine::cancel(int64_t id) {
+  const auto request = requests_.find(id);
+  if (request == requests_.end()) return false;
+  for (const int64_t number : std::vector<int64_t>(request->second.sequences)) {
+    ++totals_.num_cancelled;
+    forget(*scheduler_.find(number));
+  }
+  return true;
+}
+
+void Engine::forget(Sequence& sequence) {
+  const auto request = requests_.find(sequence.request);
+  std::erase(request->second.sequences, sequence.id);
+  if (request->second.sequences.empty()) requests_.erase(request);
+  live_.erase(sequence.id);
+  scheduler_.remove(sequence);
+}
+
+void Engine::end_late_ones(std::vector<SequenceOutput>& outputs) {
+  for (Sequence* sequence : scheduler_.expired(Clock::now())) {
+    SequenceOutput& out = outputs.emplace_back();
+    out.id = sequence->request;
+    out.index = sequence->index;
+    out.num_cached_tokens = std::max<int64_t>(sequence->num_cached, 0);
+    out.finish = FinishReason::kTimeout;
+    if (Live& live = live_.at(sequence->id); live.text) out.text = live.text->finish();
+    ++totals_.num_timed_out;
+    forget(*sequence);
+  }
 }
 
 void Engine::send(const StepPlan& plan) {
@@ -100,10 +172,12 @@ bool Engine::launch_next() {
 std::vector<SequenceOutput> Engine::step() {
   // Until the device has two steps to do, or there is nothing that can be scheduled without the results of those.
   const Watchdog::Guard guard(watchdog_, "the next step");
+  std::vector<SequenceOutput> outputs;
+  end_late_ones(outputs);
   while (runner_.num_in_flight() < runner_.max_in_flight() && launch_next()) {
   }
   last_step_tokens_ = 0;
-  if (runner_.num_in_flight() == 0) return {};
+  if (runner_.num_in_flight() == 0) return outputs;
   StepResult result;
   {
     const TraceSpan span("wait");
@@ -112,46 +186,90 @@ std::vector<SequenceOutput> Engine::step() {
   const TraceSpan span("output");
   last_step_tokens_ = tokens_in_flight_.front();
   tokens_in_flight_.pop_front();
-  return take(result);
-}
-
-std::vector<SequenceOutput> Engine::take(const StepResult& result) {
-  const std::vector<Sequence*> sampled = scheduler_.commit();
-  check(sampled.size() == result.tokens.size(), "a step sampled {} tokens for {} sequences", result.tokens.size(),
-        sampled.size());
-  std::vector<SequenceOutput> outputs;
-  for (size_t i = 0; i < sampled.size(); ++i) {
-    if (sampled[i] == nullptr) continue;  // had ended with the step before
-    Sequence& sequence = *sampled[i];
-    SequenceOutput out;
-    out.id = sequence.id;
-    out.token = result.tokens[i];
-    if (result.logprob_index[i] >= 0) {
-      const LogprobResult& l = result.logprobs[static_cast<size_t>(result.logprob_index[i])];
-      out.logprob = l.chosen;
-      for (int32_t k = 0; k < std::min<int64_t>(sequence.params.logprobs, runner_.config().vocab_size); ++k) {
-        out.top_logprobs.push_back({l.top_token[k], l.top_logprob[k]});
-      }
-    }
-    scheduler_.append(sequence, out.token);
-    if (const auto text = texts_.find(sequence.id); text != texts_.end()) {
-      // A stop token ends the text without being part of it.
-      if (sequence.finish != FinishReason::kStop) out.text = text->second.push(out.token);
-      if (text->second.stopped()) sequence.finish = FinishReason::kStop;
-      if (sequence.finish != FinishReason::kNone) {
-        out.text += text->second.finish();
-        texts_.erase(text);
-      }
-    }
-    out.finish = sequence.finish;
-    if (out.finish != FinishReason::kNone) scheduler_.remove(sequence);
-    outputs.push_back(std::move(out));
-  }
+  take(result, outputs);
   return outputs;
 }
 
+TokenLogprobs Engine::read(const LogprobResult& result, int32_t wanted) const {
+  TokenLogprobs out;
+  out.logprob = result.chosen;
+  for (int32_t k = 0; k < std::min<int64_t>(wanted, runner_.config().vocab_size); ++k) {
+    out.top.push_back({result.top_token[k], result.top_logprob[k]});
+  }
+  return out;
+}
+
+void Engine::take_prompts(const std::vector<PromptPart>& parts, const StepResult& result) {
+  const LogprobResult* next = result.prompt_logprobs.data();
+  for (const PromptPart& part : parts) {
+    const LogprobResult* results = std::exchange(next, next + part.count);
+    if (part.sequence == nullptr) continue;
+    std::vector<TokenLogprobs>& all = live_.at(part.sequence->id).prompt_logprobs;
+    all.resize(static_cast<size_t>(part.first - 1));  // fewer than before: it was preempted and begins again
+    for (int64_t i = 0; i < part.count; ++i) all.push_back(read(results[i], part.sequence->params.prompt_logprobs));
+  }
+  check(next == result.prompt_logprobs.data() + result.prompt_logprobs.size(), "a step scored {} tokens of prompts, not {}",
+        result.prompt_logprobs.size(), next - result.prompt_logprobs.data());
+}
+
+SequenceOutput Engine::take_token(Sequence& sequence, int32_t token, const LogprobResult* logprobs) {
+  SequenceOutput out;
+  out.id = sequence.request;
+  out.index = sequence.index;
+  out.token = token;
+  out.num_cached_tokens = sequence.num_cached;
+  if (logprobs != nullptr) out.logprobs = read(*logprobs, sequence.params.logprobs);
+  Live& live = live_.at(sequence.id);
+  out.prompt_logprobs = std::exchange(live.prompt_logprobs, {});
+  if (sequence.num_known() == sequence.prompt_len && !std::exchange(requests_.at(sequence.request).has_output, true)) {
+    totals_.prompt_tokens += sequence.prompt_len;
+  }
+  ++totals_.output_tokens;
+  scheduler_.append(sequence, token);
+  if (live.text) {
+    // A stop token ends the text without being part of it.
+    if (sequence.finish != FinishReason::kStop) out.text = live.text->push(token);
+    if (live.text->stopped()) sequence.finish = FinishReason::kStop;
+    if (sequence.finish != FinishReason::kNone) out.text += live.text->finish();
+  }
+  out.finish = sequence.finish;
+  if (out.finish == FinishReason::kStop) ++totals_.num_stopped;
+  if (out.finish == FinishReason::kLength) ++totals_.num_at_length;
+  if (out.finish != FinishReason::kNone) forget(sequence);
+  return out;
+}
+
+void Engine::take(const StepResult& result, std::vector<SequenceOutput>& outputs) {
+  const CommittedStep step = scheduler_.commit();
+  check(step.sampled.size() == result.tokens.size(), "a step sampled {} tokens for {} sequences", result.tokens.size(),
+        step.sampled.size());
+  ++totals_.num_steps;
+  take_prompts(step.prompts, result);
+  outputs.reserve(outputs.size() + step.sampled.size());
+  for (size_t i = 0; i < step.sampled.size(); ++i) {
+    if (step.sampled[i] == nullptr) continue;  // had ended with the step before
+    const int32_t index = result.logprob_index[i];
+    outputs.push_back(
+        take_token(*step.sampled[i], result.tokens[i], index < 0 ? nullptr : &result.logprobs[static_cast<size_t>(index)]));
+  }
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats = totals_;
+  const SchedulerStats s = scheduler_.stats();
+  stats.num_running = s.num_running;
+  stats.num_waiting = s.num_waiting;
+  stats.num_blocks = s.num_blocks;
+  stats.num_blocks_used = s.num_blocks_used;
+  stats.num_preemptions = s.num_preemptions;
+  stats.prefix_queries = s.prefix_queries;
+  stats.prefix_hits = s.prefix_hits;
+  return stats;
+}
+
 void Engine::drain() {
-  while (runner_.num_in_flight() > 0) take(runner_.wait());
+  std::vector<SequenceOutput> dropped;
+  while (runner_.num_in_flight() > 0) take(runner_.wait(), dropped);
   tokens_in_flight_.clear();
 }
 

@@ -13,26 +13,12 @@
 #include "comm/world.h"
 #include "config/options.h"
 #include "engine/model_runner.h"
+#include "engine/request.h"
 #include "engine/scheduler.h"
 #include "engine/text_stream.h"
 #include "text/tokenizer.h"
 
 namespace lockstep {
-
-struct TokenLogprob {
-  int32_t token = 0;
-  float logprob = 0.0f;
-};
-
-// What one step brought for one sequence.
-struct SequenceOutput {
-  int64_t id = 0;
-  int32_t token = 0;
-  std::string text;  // newly certain text; empty without a tokenizer
-  std::optional<float> logprob;
-  std::vector<TokenLogprob> top_logprobs;
-  FinishReason finish = FinishReason::kNone;
-};
 
 // The physical floor of a decode step, measured on every rank at once.
 struct Floor {
@@ -46,33 +32,55 @@ class Engine {
   // Rank 0 only. Borrows all; tokenizer may be null (token ids in, token ids out; stop strings are then refused).
   Engine(const World& world, ModelRunner& runner, const EngineOptions& options, const Tokenizer* tokenizer);
 
-  // Queues a prompt; ids count from 0. Throws Error for token ids outside the vocabulary or a prompt that cannot fit.
-  int64_t add(std::vector<int32_t> prompt, const SamplingParams& params);
+  // Queues a request for params.n continuations of a prompt; ids count from 0. Throws Error for token ids outside the vocabulary,
+  // a prompt that cannot fit, or parameters that mean nothing.
+  int64_t add(std::vector<int32_t> prompt, const SamplingParams& params, const RequestOptions& options = {});
+  // Ends a request at once: its blocks are free and nothing more comes of it. False: it has ended already, or never was.
+  bool cancel(int64_t id);
   bool has_work() const { return scheduler_.has_work(); }
-  // Launches what the device has room for and waits for the oldest step: the sequences that got a token in it, in the scheduler's
-  // order.
+  // Launches what the device has room for and waits for the oldest step: the sequences whose time is up, then those that got a
+  // token, in the scheduler's order.
   std::vector<SequenceOutput> step();
   // Query tokens of the step whose outputs the last step() returned; 0 where there was none.
   int64_t last_step_tokens() const { return last_step_tokens_; }
-  int64_t num_preemptions() const { return scheduler_.num_preemptions(); }  // since the start
+  EngineStats stats() const;
   // Measures the floor on all ranks together. Throws Error while there is work.
   Floor measure_floor();
   // Releases the other ranks from serve_rank().
   void shutdown();
 
  private:
+  // A sequence that runs or waits.
+  struct Live {
+    std::optional<TextStream> text;              // with a tokenizer
+    std::vector<TokenLogprobs> prompt_logprobs;  // until they are handed out
+  };
+  struct Request {
+    std::vector<int64_t> sequences;  // that run or wait
+    bool has_output = false;
+  };
+  void check_request(const std::vector<int32_t>& prompt, const SamplingParams& params) const;
   void send(const StepPlan& plan);
   bool launch_next();  // false: nothing can be scheduled
-  std::vector<SequenceOutput> take(const StepResult& result);
+  void end_late_ones(std::vector<SequenceOutput>& outputs);
+  void take_prompts(const std::vector<PromptPart>& parts, const StepResult& result);
+  void take(const StepResult& result, std::vector<SequenceOutput>& outputs);
+  SequenceOutput take_token(Sequence& sequence, int32_t token, const LogprobResult* logprobs);
+  TokenLogprobs read(const LogprobResult& result, int32_t wanted) const;
+  void forget(Sequence& sequence);
   void drain();  // waits for the steps in flight and drops what they bring
 
   const World& world_;
   ModelRunner& runner_;
   const Tokenizer* tokenizer_;
+  bool share_blocks_;
   Scheduler scheduler_;
   Watchdog watchdog_;
-  std::unordered_map<int64_t, TextStream> texts_;  // of sequences that run or wait
-  int64_t next_id_ = 0;
+  std::unordered_map<int64_t, Live> live_;         // by the id of the sequence
+  std::unordered_map<int64_t, Request> requests_;  // by their ids
+  int64_t next_request_ = 0;
+  int64_t next_sequence_ = 0;
+  EngineStats totals_;                    // what is counted here and not by the scheduler
   std::deque<int64_t> tokens_in_flight_;  // query tokens of each step
   int64_t last_step_tokens_ = 0;
 };

@@ -53,6 +53,7 @@ ModelRunner::~ModelRunner() {
 
 BatchView ModelRunner::batch_view(const StepInputs& in, int64_t max_context_len) const {
   BatchView batch;
+    if (results.prompt_logprobs != nullptr) backend_->release_host(results.prompt_logprobs);
   batch.num_tokens = static_cast<int32_t>(in.token_ids.size());
   batch.num_seqs = static_cast<int32_t>(in.seq_slot.size());
   batch.max_query_len = in.max_query_len;
@@ -69,7 +70,7 @@ BatchView ModelRunner::batch_view(const StepInputs& in, int64_t max_context_len)
   return batch;
 }
 
-void ModelRunner::run_forward(const StepInputs& in, int64_t max_context_len) {
+TensorView ModelRunner::run_forward(const StepInputs& in, int64_t max_context_len) {
   Ops& ops = backend_->ops();
   const BatchView batch = batch_view(in, max_context_len);
   ops.scatter(cache_.block_tables(), staging_.device(in.p_block_places), staging_.device(in.p_block_numbers),
@@ -79,7 +80,7 @@ void ModelRunner::run_forward(const StepInputs& in, int64_t max_context_len) {
   ops.resolve_tokens(batch, sampler_.last_token());
   const TensorView hidden = decoder_.forward(batch);
   const auto num_rows = static_cast<int64_t>(in.rows.size());
-  if (num_rows == 0) return;
+  if (num_rows == 0) return hidden;
   TensorView sampled = hidden;
   if (num_rows < batch.num_tokens) {
     sampled = TensorView(sample_hidden_.data(), hidden.dtype, num_rows, hidden.cols);
@@ -91,6 +92,25 @@ void ModelRunner::run_forward(const StepInputs& in, int64_t max_context_len) {
 void ModelRunner::sample(const StepInputs& in) {
   if (in.rows.empty()) return;
   sampler_.sample(static_cast<int64_t>(in.rows.size()), staging_.device(in.p_rows), staging_.device(in.p_edits),
+  return hidden;
+}
+
+// In pieces of as many rows as there is room for logits.
+void ModelRunner::score_prompts(const StepInputs& in, TensorView hidden, HostResults& results) {
+  if (results.prompt_logprobs == nullptr) {
+    const auto most = static_cast<size_t>(limits_.max_num_batched_tokens);
+    results.prompt_logprobs = static_cast<LogprobResult*>(backend_->allocate_host(most * sizeof(LogprobResult)));
+  }
+  const auto total = static_cast<int64_t>(in.prompt_rows.size());
+  for (int64_t done = 0; done < total; done += limits_.max_num_seqs) {
+    const int64_t count = std::min<int64_t>(total - done, limits_.max_num_seqs);
+    const TensorView rows(sample_hidden_.data(), hidden.dtype, count, hidden.cols);
+    backend_->ops().gather_rows(rows, hidden, staging_.device(in.p_prompt_rows) + done);
+    decoder_.logits(sampler_.logits(count), rows);
+    sampler_.score(count, staging_.device(in.p_prompt_next) + done, staging_.device(in.p_prompt_requests) + done);
+    backend_->copy_to_host(results.prompt_logprobs + done, sampler_.logprobs(),
+                           static_cast<size_t>(count) * sizeof(LogprobResult));
+  }
                   staging_.device(in.p_requests), in.needs);
 }
 
@@ -103,7 +123,8 @@ void ModelRunner::launch(const StepPlan& plan) {
   DecodeGraphs::Shape shape;
   {
     const TraceSpan span("stage");
-    in = make_step_inputs(plan, slots_, {cache_.layout().block_size, cache_.num_blocks(), cache_.block_table_stride()});
+    in = make_step_inputs(plan, slots_,
+                          {cache_.layout().block_size, cache_.num_blocks(), cache_.block_table_stride(), limits_.max_num_seqs});
     flight.step = plan.step;
     for (const SamplingRow& row : in.rows) flight.slots.push_back(row.slot);
     flight.logprob_index = in.logprob_index;
@@ -113,6 +134,7 @@ void ModelRunner::launch(const StepPlan& plan) {
     if (backend_->is_asynchronous() && in.is_decode()) {
       const bool simple = !in.needs.processing && !in.needs.filters && in.needs.num_logprobs == 0;
       shape = graphs_.shape_for(static_cast<int64_t>(in.rows.size()), in.max_context_len, simple);
+    flight.num_prompt_logprobs = in.prompt_rows.size();
       in.pad_decode(static_cast<size_t>(shape.bucket));
     }
     in.place(staging_);
@@ -132,8 +154,9 @@ void ModelRunner::launch(const StepPlan& plan) {
       run_forward(in, shape.max_context);
       if (shape.samples) sample(in);
     });
+  TensorView hidden;
   } else if (!plan.sequences.empty()) {
-    run_forward(in, in.max_context_len);
+    hidden = run_forward(in, in.max_context_len);
   }
   if (!shape.samples) sample(in);
   const size_t num_tokens = flight.slots.size();
@@ -147,6 +170,7 @@ void ModelRunner::launch(const StepPlan& plan) {
 }
 
 StepResult ModelRunner::wait() {
+  if (!in.prompt_rows.empty()) score_prompts(in, hidden, *flight.results);
   check(!in_flight_.empty(), "no step is in flight");
   const InFlight flight = std::move(in_flight_.front());
   in_flight_.pop_front();
@@ -160,6 +184,9 @@ StepResult ModelRunner::wait() {
           flight.step, flight.slots[i]);
   }
   return result;
+  if (flight.num_prompt_logprobs > 0) {
+    result.prompt_logprobs.assign(flight.results->prompt_logprobs, flight.results->prompt_logprobs + flight.num_prompt_logprobs);
+  }
 }
 
 StepResult ModelRunner::run(const StepPlan& plan) {

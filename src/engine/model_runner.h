@@ -29,6 +29,7 @@ struct StepResult {
   // Aligned with tokens; index into logprobs, or -1 where the sequence asked for none.
   std::vector<int32_t> logprob_index;
   std::vector<LogprobResult> logprobs;
+  std::vector<LogprobResult> prompt_logprobs;  // in the plan's order, of each token that they were wanted of
 };
 
 struct RunnerLimits {
@@ -66,8 +67,9 @@ class ModelRunner {
  private:
   // Where a step's results come to on the host; steps take turns.
   struct HostResults {
-    int32_t* tokens = nullptr;          // pinned, [max_num_seqs]
-    LogprobResult* logprobs = nullptr;  // pinned, [max_num_seqs]
+    int32_t* tokens = nullptr;                 // pinned, [max_num_seqs]
+    LogprobResult* logprobs = nullptr;         // pinned, [max_num_seqs]
+    LogprobResult* prompt_logprobs = nullptr;  // pinned, [max_num_batched_tokens]; made when first needed
     std::unique_ptr<StreamMark> arrived;
   };
   struct InFlight {
@@ -78,7 +80,8 @@ class ModelRunner {
     HostResults* results = nullptr;
   };
 
-  void run_forward(const StepInputs& in, int64_t max_context_len);  // up to the logits
+  // Up to the logits; returns the hidden states of all query tokens.
+  TensorView run_forward(const StepInputs& in, int64_t max_context_len);
   void sample(const StepInputs& in);
   BatchView batch_view(const StepInputs& in, int64_t max_context_len) const;
 
@@ -88,11 +91,13 @@ class ModelRunner {
   std::unique_ptr<Communicator> comm_;
   std::unique_ptr<Weights> weights_;
   RunnerLimits limits_;
+    size_t num_prompt_logprobs = 0;
   KvCache cache_;
   Decoder decoder_;
   Sampler sampler_;
   Staging staging_;
-  Buffer sample_hidden_;  // [max_num_seqs, H] act: the rows that sample
+  Buffer sample_hidden_;  // [max_num_seqs, H] act: the rows that sample, or are scored
+  void score_prompts(const StepInputs& in, TensorView hidden, HostResults& results);
   std::vector<Slot> slots_;
   DecodeGraphs graphs_;
   std::array<HostResults, 2> results_;

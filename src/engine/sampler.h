@@ -35,12 +35,16 @@ class Sampler {
   void sample(int64_t num_rows, const SamplingRow* rows, const LogitEdit* edits, const LogprobRequest* requests,
               const SamplingNeeds& needs);
 
+  // Log-probabilities of given tokens [num_rows] from the logits in logits(num_rows); the results are in logprobs(). requests:
+  // [num_rows], device. One AllGather.
+  void score(int64_t num_rows, const int32_t* tokens, const LogprobRequest* requests);
+
   // A sequence takes the slot: forgets the counts of the one before and counts its tokens (device ids).
   void reset_counts(int32_t slot, const int32_t* prompt, int64_t prompt_len, const int32_t* outputs, int64_t num_outputs);
 
   int32_t* last_token() const { return last_token_.as<int32_t>(); }                // device, [max_num_seqs] by slot
   const int32_t* tokens() const { return tokens_.as<int32_t>(); }                  // device, [S] of the last sample()
-  const LogprobResult* logprobs() const { return logprobs_.as<LogprobResult>(); }  // device
+  const LogprobResult* logprobs() const { return logprobs_.as<LogprobResult>(); }  // device, of the last sample() or score()
 
   static size_t max_all_gather_bytes(const ModelConfig& config, int tp, int32_t max_num_seqs);
 

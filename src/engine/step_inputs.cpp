@@ -22,7 +22,7 @@ void apply_setups(const StepPlan& plan, std::vector<Slot>& slots, StepInputs& in
   }
 }
 
-void apply_blocks(const StepPlan& plan, const CacheShape& cache, std::vector<Slot>& slots, StepInputs& in) {
+void apply_blocks(const StepPlan& plan, const RunnerShape& cache, std::vector<Slot>& slots, StepInputs& in) {
   for (const BlockAppend& append : plan.blocks) {
     std::vector<int32_t>& blocks = slots.at(static_cast<size_t>(append.slot)).blocks;
     check(static_cast<int64_t>(append.index) == static_cast<int64_t>(blocks.size()) && append.index < cache.block_table_stride &&
@@ -49,6 +49,7 @@ void add_sampling_row(const PlannedSequence& sequence, const SlotSampling& s, St
   row.frequency_penalty = s.frequency_penalty;
   row.penalty_row = s.has_penalty() ? sequence.slot : -1;
   row.edit_begin = static_cast<int32_t>(in.edits.size());
+  for (size_t i = 0; i < s.bias.size(); ++i) in.edits.push_back({s.bias_tokens.at(i), s.bias[i]});
   if (sequence.output_index < s.min_tokens) {
     for (const int32_t token : s.stop_tokens) in.edits.push_back({token, -std::numeric_limits<float>::infinity()});
   }
@@ -64,7 +65,25 @@ void add_sampling_row(const PlannedSequence& sequence, const SlotSampling& s, St
   in.rows.push_back(row);
 }
 
-void add_sequence(const StepPlan& plan, const PlannedSequence& sequence, const Slot& slot, int64_t block_size, StepInputs& in) {
+// first: the place of the sequence's first query token.
+void add_prompt_rows(const PlannedSequence& sequence, const SlotSampling& s, int32_t first, int32_t logit_rows, StepInputs& in) {
+  const auto count = static_cast<int32_t>(sequence.tokens.size());
+  check(sequence.prompt_logprobs <= count && s.prompt_logprobs >= 0 && s.prompt_logprobs <= kMaxTopLogprobs,
+        "slot {}: {} log-probabilities of the prompt with the best {} wanted of {} tokens", sequence.slot,
+        sequence.prompt_logprobs, s.prompt_logprobs, count);
+  for (int32_t i = 0; i < sequence.prompt_logprobs; ++i) {
+    const int32_t next = i + 1 < count ? sequence.tokens[static_cast<size_t>(i) + 1] : sequence.next_token;
+    check(next >= 0, "slot {}: the token after position {} is not known", sequence.slot, sequence.context_start + i);
+    in.prompt_requests.push_back({static_cast<int32_t>(in.prompt_rows.size()) % logit_rows, s.prompt_logprobs});
+    in.prompt_rows.push_back(first + i);
+    in.prompt_next.push_back(next);
+  }
+}
+
+void add_sequence(const StepPlan& plan, const PlannedSequence& sequence, const Slot& slot, const RunnerShape& shape,
+                  StepInputs& in) {
+  const int64_t block_size = shape.block_size;
+  const auto first = static_cast<int32_t>(in.token_ids.size());
   const auto count = static_cast<int32_t>(sequence.tokens.size());
   const int32_t context = sequence.context_start + count;
   check(count > 0 && context <= static_cast<int64_t>(slot.blocks.size()) * block_size,
@@ -80,6 +99,7 @@ void add_sequence(const StepPlan& plan, const PlannedSequence& sequence, const S
   in.query_start.push_back(static_cast<int32_t>(in.token_ids.size()));
   in.context_len.push_back(context);
   in.seq_slot.push_back(sequence.slot);
+  if (sequence.prompt_logprobs > 0) add_prompt_rows(sequence, slot.sampling, first, shape.logit_rows, in);
   in.max_query_len = std::max(in.max_query_len, count);
   in.max_context_len = std::max(in.max_context_len, context);
   if (sequence.sample) {
@@ -90,20 +110,20 @@ void add_sequence(const StepPlan& plan, const PlannedSequence& sequence, const S
 
 }  // namespace
 
-StepInputs make_step_inputs(const StepPlan& plan, std::vector<Slot>& slots, const CacheShape& cache) {
+StepInputs make_step_inputs(const StepPlan& plan, std::vector<Slot>& slots, const RunnerShape& shape) {
   StepInputs in;
   apply_setups(plan, slots, in);
-  apply_blocks(plan, cache, slots, in);
+  apply_blocks(plan, shape, slots, in);
   in.query_start.push_back(0);
   for (const PlannedSequence& sequence : plan.sequences) {
-    add_sequence(plan, sequence, slots.at(static_cast<size_t>(sequence.slot)), cache.block_size, in);
+    add_sequence(plan, sequence, slots.at(static_cast<size_t>(sequence.slot)), shape, in);
   }
   return in;
 }
 
 bool StepInputs::is_decode() const {
   return max_query_len == 1 && rows.size() == seq_slot.size() && last_tokens.empty() && history.empty() &&
-         block_places.size() <= seq_slot.size();
+         block_places.size() <= seq_slot.size() && prompt_rows.empty();
 }
 
 void StepInputs::pad_decode(size_t bucket) {
@@ -143,6 +163,9 @@ void StepInputs::place(Staging& staging) {
   p_edits = staging.add(edits);
   p_requests = staging.add(requests);
   p_history = staging.add(history);
+  p_prompt_rows = staging.add(prompt_rows);
+  p_prompt_next = staging.add(prompt_next);
+  p_prompt_requests = staging.add(prompt_requests);
 }
 
 }  // namespace lockstep

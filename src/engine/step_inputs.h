@@ -30,16 +30,21 @@ struct StepInputs {
   std::vector<LogprobRequest> requests;
   std::vector<int32_t> logprob_index;  // by row; -1: none asked for
   SamplingNeeds needs;
+  // Log-probabilities of prompts: the query tokens whose next token's is wanted, in the plan's order, and that token. The
+  // requests name rows of pieces of RunnerShape::logit_rows.
+  std::vector<int32_t> prompt_rows, prompt_next;
+  std::vector<LogprobRequest> prompt_requests;
   // Changes of block tables and of last tokens, for Ops::scatter.
   std::vector<int64_t> block_places, last_token_places;
   std::vector<int32_t> block_numbers, last_tokens;
   std::vector<int32_t> history;  // prompts and outputs of new sequences with penalties
 
-  Staging::Place<int32_t> p_token_ids, p_positions, p_token_slot, p_query_start, p_context_len, p_seq_slot, p_sample_rows;
+  Staging::Place<int32_t> p_token_ids, p_positions, p_token_slot, p_query_start, p_context_len, p_seq_slot, p_sample_rows,
+      p_prompt_rows, p_prompt_next;
   Staging::Place<int64_t> p_kv_index, p_block_places, p_last_token_places;
   Staging::Place<SamplingRow> p_rows;
   Staging::Place<LogitEdit> p_edits;
-  Staging::Place<LogprobRequest> p_requests;
+  Staging::Place<LogprobRequest> p_requests, p_prompt_requests;
   Staging::Place<int32_t> p_history, p_last_tokens, p_block_numbers;
 
   // Each sequence has one query token and samples, and none is new: the shape of a step that can be recorded.
@@ -51,13 +56,14 @@ struct StepInputs {
   void place(Staging& staging);
 };
 
-struct CacheShape {
+struct RunnerShape {
   int64_t block_size = 0;
   int64_t num_blocks = 0;
   int64_t block_table_stride = 0;
+  int32_t logit_rows = 0;  // that are made at a time
 };
 
 // Takes the plan's setups and blocks into `slots`. Throws Error for a plan that contradicts them.
-StepInputs make_step_inputs(const StepPlan& plan, std::vector<Slot>& slots, const CacheShape& cache);
+StepInputs make_step_inputs(const StepPlan& plan, std::vector<Slot>& slots, const RunnerShape& shape);
 
 }  // namespace lockstep

@@ -10,7 +10,7 @@ namespace lockstep {
 namespace {
 
 constexpr int32_t kMagic = 0x4c53504c;  // "LSPL"
-constexpr int32_t kVersion = 1;
+constexpr int32_t kVersion = 2;
 
 // Writer and Reader visit the same fields in the same order (see `fields` below), so the two directions cannot drift apart.
 class Writer {
@@ -102,13 +102,16 @@ void fields(Visitor& visit, T& x) {
   using Plain = std::remove_const_t<T>;
   if constexpr (std::is_same_v<Plain, SlotSampling>) {
     visit(x.seed), visit(x.temperature), visit(x.top_k), visit(x.top_p), visit(x.min_p), visit(x.repetition_penalty);
-    visit(x.presence_penalty), visit(x.frequency_penalty), visit(x.logprobs), visit(x.min_tokens), visit(x.stop_tokens);
+    visit(x.presence_penalty), visit(x.frequency_penalty), visit(x.logprobs), visit(x.prompt_logprobs), visit(x.bias_tokens),
+        visit(x.bias);
+    visit(x.min_tokens), visit(x.stop_tokens);
   } else if constexpr (std::is_same_v<Plain, SlotSetup>) {
     visit(x.slot), fields(visit, x.sampling), visit(x.last_token), visit(x.prompt), visit(x.outputs);
   } else if constexpr (std::is_same_v<Plain, BlockAppend>) {
     visit(x.slot), visit(x.index), visit(x.block);
   } else if constexpr (std::is_same_v<Plain, PlannedSequence>) {
-    visit(x.slot), visit(x.context_start), visit(x.output_index), visit(x.sample), visit(x.tokens);
+    visit(x.slot), visit(x.context_start), visit(x.output_index), visit(x.sample), visit(x.prompt_logprobs);
+    visit(x.next_token), visit(x.tokens);
   } else {
     static_assert(std::is_same_v<Plain, StepPlan>);
     visit(x.step), visit(x.kind), visit(x.setups), visit(x.blocks), visit(x.sequences);

@@ -18,7 +18,10 @@ struct SlotSampling {
   float repetition_penalty = 1.0f;
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
-  int32_t logprobs = -1;   // -1: none; else how many of the best are reported
+  int32_t logprobs = -1;             // -1: none; else how many of the best are reported
+  int32_t prompt_logprobs = -1;      // likewise for the prompt's tokens
+  std::vector<int32_t> bias_tokens;  // whose logits get the bias below added
+  std::vector<float> bias;
   int32_t min_tokens = 0;  // the stop tokens below are banned until this many were produced
   std::vector<int32_t> stop_tokens;
 
@@ -51,6 +54,8 @@ struct PlannedSequence {
   int32_t context_start = 0;
   int32_t output_index = 0;     // tokens produced so far
   bool sample = false;          // the last query token is the sequence's last: choose the next one
+  int32_t prompt_logprobs = 0;  // after the first so many query tokens, the log-probability of the token that follows is wanted
+  int32_t next_token = -1;      // what follows the last query token, where that is wanted
   std::vector<int32_t> tokens;  // ids; -1: the token that this slot sampled last, known on the device
   bool operator==(const PlannedSequence&) const = default;
 };

@@ -7,14 +7,18 @@
 
 namespace lockstep {
 
-TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops)
-    : detokenizer_(tokenizer, /*skip_special_tokens=*/true), stops_(std::move(stops)) {
+TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t min_tokens)
+    : detokenizer_(tokenizer, /*skip_special_tokens=*/true), stops_(std::move(stops)), tokens_without_stop_(min_tokens) {
   for (const std::string& stop : stops_) check(!stop.empty(), "a stop string is empty; leave it out or give some text");
 }
 
 std::string TextStream::push(int32_t token) {
   if (stopped_) return {};
   held_ += detokenizer_.push(token);
+  if (tokens_without_stop_ > 0) {
+    --tokens_without_stop_;
+    return std::exchange(held_, {});
+  }
   return release(/*at_end=*/false);
 }
 

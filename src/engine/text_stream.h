@@ -11,8 +11,8 @@ namespace lockstep {
 
 class TextStream {
  public:
-  // Stop strings must not be empty.
-  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops);
+  // Stop strings must not be empty; they are not looked for in what the first min_tokens tokens make.
+  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t min_tokens = 0);
 
   // The text that this token makes certain: whole characters, and nothing that could still turn out to begin a stop string.
   std::string push(int32_t token);
@@ -26,6 +26,7 @@ class TextStream {
 
   Detokenizer detokenizer_;
   std::vector<std::string> stops_;
+  int64_t tokens_without_stop_;  // yet to come
   std::string held_;
   bool stopped_ = false;
 };

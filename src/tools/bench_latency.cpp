@@ -73,7 +73,7 @@ class LatencyBench {
   template <typename OnTokens>
   void decode(const Point& point, const OnTokens& on_tokens) {
     std::vector<int32_t> counts(static_cast<size_t>(point.batch));
-    const int64_t preemptions = run_.engine().num_preemptions();
+    const int64_t preemptions = run_.engine().stats().num_preemptions;
     while (run_.engine().has_work()) {
       const std::vector<SequenceOutput> outputs = run_.step();
       if (outputs.empty()) continue;
@@ -81,7 +81,7 @@ class LatencyBench {
       for (const SequenceOutput& output : outputs) ++counts.at(static_cast<size_t>(output.id - first_id_));
       on_tokens(*std::min_element(counts.begin(), counts.end()), now);
     }
-    check(run_.engine().num_preemptions() == preemptions,
+    check(run_.engine().stats().num_preemptions == preemptions,
           "the KV cache is too small for {} sequences of {} tokens: some were computed twice", point.batch,
           point.context + options_.output_len);
   }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/trace.h"
+#include "engine/rank_memory.h"
 #include "tools/device_rates.h"
 #include "tools/version.h"
 
@@ -110,6 +111,8 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
   const CommCounters& counters = runner->communicator().counters();
   if (world.size() > 1) {
     fmt::print("AllReduce calls of rank 0: {}, {:.1f} MB; transport: {}\n", counters.all_reduce_calls,
+    // Prompts repeat where measurements do, and what is measured is to compute them, unless told otherwise.
+    if (!command_line.has_engine_flag("enable-prefix-caching")) engine_options.enable_prefix_caching = false;
                static_cast<double>(counters.all_reduce_bytes) / 1e6, runner->communicator().description());
   }
   std::fflush(stdout);
@@ -121,3 +124,4 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
 }
 
 }  // namespace lockstep
+  add_memory(results, *runner, engine_options);

@@ -86,7 +86,7 @@ class ThroughputBench {
     Figures f;
     ProgressBar bar("requests", true);
     const int64_t first_step = run_.num_steps();
-    const int64_t first_preemption = run_.engine().num_preemptions();
+    const int64_t first_preemption = run_.engine().stats().num_preemptions;
     const auto start = BenchClock::now();
     for (const BenchRequest& request : requests_) {
       run_.add(request.prompt, request.output_len);
@@ -105,7 +105,7 @@ class ThroughputBench {
     f.seconds = seconds_between(start, BenchClock::now());
     profile.finish();
     f.steps = run_.num_steps() - first_step;
-    f.preemptions = run_.engine().num_preemptions() - first_preemption;
+    f.preemptions = run_.engine().stats().num_preemptions - first_preemption;
     check(f.output_tokens == outputs_expected_ && f.requests == static_cast<int64_t>(requests_.size()),
           "{} requests ended with {} tokens; {} were to end with {}", f.requests, f.output_tokens, requests_.size(),
           outputs_expected_);

@@ -109,7 +109,7 @@ TEST_F(ModelRunnerTest, AnyNumberOfRanksGivesTheTokensOfOne) {
       ASSERT_NEAR(found.logprobs[i].chosen, expected.logprobs[i].chosen, 1e-4) << "step " << plan.step;
       for (int k = 0; k < 3; ++k) ASSERT_NEAR(found.logprobs[i].top_logprob[k], expected.logprobs[i].top_logprob[k], 1e-4);
     }
-    const std::vector<Sequence*> sampled = scheduler.commit();
+    const std::vector<Sequence*> sampled = scheduler.commit().sampled;
     ASSERT_EQ(sampled.size(), found.tokens.size());
     for (size_t i = 0; i < sampled.size(); ++i) {
       scheduler.append(*sampled[i], found.tokens[i]);
@@ -165,7 +165,7 @@ std::map<int64_t, std::vector<int32_t>> run_all(ModelRunner& runner, int64_t& in
       runner.launch(plan);
     }
     const StepResult result = runner.wait();
-    const std::vector<Sequence*> sampled = scheduler.commit();
+    const std::vector<Sequence*> sampled = scheduler.commit().sampled;
     EXPECT_EQ(sampled.size(), result.tokens.size());
     for (size_t i = 0; i < sampled.size(); ++i) {
       if (sampled[i] == nullptr) {

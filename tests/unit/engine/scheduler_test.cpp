@@ -1,12 +1,10 @@
-// The scheduler is pure, so it is driven here by a simulator that plays device and users, checking invariants at each step.
+// What the scheduler does in cases that can be told; scheduler_simulation_test.cpp drives it through random ones.
 #include "engine/scheduler.h"
 
 #include <gtest/gtest.h>
 
-#include <deque>
-#include <map>
-#include <random>
-#include <set>
+#include <chrono>
+#include <tuple>
 
 #include "base/error.h"
 
@@ -41,7 +39,7 @@ TEST(Scheduler, ChunksALongPromptAndSamplesOnlyAtItsEnd) {
     EXPECT_EQ(plan.sequences[0].context_start, start);
     EXPECT_EQ(plan.sequences[0].tokens.size(), static_cast<size_t>(count));
     EXPECT_EQ(plan.sequences[0].sample, sample);
-    EXPECT_EQ(scheduler.commit().size(), sample ? 1u : 0u);
+    EXPECT_EQ(scheduler.commit().sampled.size(), sample ? 1u : 0u);
   }
 }
 
@@ -49,7 +47,7 @@ TEST(Scheduler, DecodesGoBeforePrefillChunks) {
   Scheduler scheduler(small_limits());
   scheduler.add(make_sequence(0, 3, 8));
   scheduler.schedule();
-  scheduler.append(*scheduler.commit().at(0), 7);
+  scheduler.append(*scheduler.commit().sampled.at(0), 7);
   scheduler.add(make_sequence(1, 30, 4));
   const StepPlan plan = scheduler.schedule();
   ASSERT_EQ(plan.sequences.size(), 2u);
@@ -74,7 +72,7 @@ TEST(Scheduler, StopsAtStopTokensAfterMinTokensAndAtLength) {
   sequence->params.min_tokens = 1;
   scheduler.add(std::move(sequence));
   scheduler.schedule();
-  Sequence& running = *scheduler.commit().at(0);
+  Sequence& running = *scheduler.commit().sampled.at(0);
   scheduler.append(running, 9);
   EXPECT_EQ(running.finish, FinishReason::kNone);  // min_tokens not passed
   scheduler.append(running, 9);
@@ -97,135 +95,147 @@ TEST(Scheduler, SchedulesWhatIsInFlightAsTheTokenThatTheDeviceSampledLast) {
   EXPECT_EQ(second.sequences[0].output_index, 1);
   EXPECT_EQ(scheduler.schedule().sequences.size(), 1u);
   EXPECT_TRUE(scheduler.schedule().sequences.empty()) << "three tokens are in flight, and there will be no fourth";
-  Sequence& running = *scheduler.commit().at(0);
+  Sequence& running = *scheduler.commit().sampled.at(0);
   scheduler.append(running, 9);
   ASSERT_EQ(running.finish, FinishReason::kStop);
   scheduler.remove(running);
-  EXPECT_EQ(scheduler.commit(), std::vector<Sequence*>{nullptr}) << "what ran in vain";
-  EXPECT_EQ(scheduler.commit(), std::vector<Sequence*>{nullptr});
+  EXPECT_EQ(scheduler.commit().sampled, std::vector<Sequence*>{nullptr}) << "what ran in vain";
+  EXPECT_EQ(scheduler.commit().sampled, std::vector<Sequence*>{nullptr});
   EXPECT_FALSE(scheduler.has_work());
   EXPECT_EQ(scheduler.blocks().num_free(), small_limits().num_blocks);
 }
 
-// Plays the device: keeps its own view of block tables and of what has been computed, and refuses plans that contradict it. Up to
-// `depth` steps are in flight before the tokens of the oldest become known.
-class Simulator {
- public:
-  Simulator(const SchedulerLimits& limits, uint32_t seed, size_t depth)
-      : limits_(limits), scheduler_(limits), random_(seed), depth_(depth) {}
+// The same, whose blocks may be shared: prompts begin alike.
+std::unique_ptr<Sequence> make_sharing(int64_t id, int64_t prompt_len, int64_t max_tokens) {
+  auto sequence = make_sequence(id, prompt_len, max_tokens);
+  sequence->shares_blocks = true;
+  return sequence;
+}
 
-  void run(int steps) {
-    for (int step = 0; step < steps; ++step) {
-      if (random_() % 3 == 0) arrive();
-      this->step();
-      if (::testing::Test::HasFatalFailure()) return;
-    }
-    while (scheduler_.has_work() && !::testing::Test::HasFatalFailure()) this->step();
-    while (!in_flight_.empty()) commit();
-    EXPECT_EQ(finished_, arrived_);
-    EXPECT_EQ(scheduler_.blocks().num_free(), limits_.num_blocks);
+TEST(Scheduler, BeginsAfterTheBlocksThatAreKnown) {
+  Scheduler scheduler(small_limits());
+  scheduler.add(make_sharing(0, 10, 2));
+  const StepPlan first = scheduler.schedule();
+  ASSERT_EQ(first.blocks.size(), 3u);
+  scheduler.add(make_sharing(1, 13, 2));  // the same beginning
+  scheduler.add(make_sharing(2, 8, 2));
+  auto other = make_sharing(3, 8, 2);
+  other->variant = "another adapter";
+  scheduler.add(std::move(other));
+  const StepPlan second = scheduler.schedule();
+  ASSERT_EQ(second.sequences.size(), 4u);  // the first one decodes
+  EXPECT_EQ(second.sequences[1].context_start, 8);
+  EXPECT_EQ(second.sequences[1].tokens.size(), 5u);
+  EXPECT_EQ(second.blocks[0].block, first.blocks[0].block);
+  EXPECT_EQ(second.blocks[1].block, first.blocks[1].block);
+  EXPECT_EQ(second.sequences[2].context_start, 4) << "one token must be computed, and blocks are shared whole";
+  EXPECT_EQ(second.sequences[3].context_start, 0) << "what else changes K and V differs";
+  EXPECT_EQ(scheduler.stats().prefix_hits, 12);
+  EXPECT_EQ(scheduler.stats().prefix_queries, 10 + 13 + 8 + 8);
+}
+
+TEST(Scheduler, WaitsForWhatTheStepComputesForAnother) {
+  Scheduler scheduler(small_limits());
+  scheduler.add(make_sharing(0, 9, 1));
+  scheduler.add(make_sharing(1, 9, 1));
+  scheduler.add(make_sequence(2, 3, 1));  // shares nothing, and need not wait
+  const StepPlan first = scheduler.schedule();
+  ASSERT_EQ(first.sequences.size(), 2u);
+  EXPECT_EQ(first.sequences[1].tokens.size(), 3u);
+  const StepPlan second = scheduler.schedule();
+  ASSERT_EQ(second.sequences.size(), 1u);
+  EXPECT_EQ(second.sequences[0].context_start, 8);
+}
+
+TEST(Scheduler, RecomputesWhatWasPreemptedFromWhatIsStillKnown) {
+  SchedulerLimits limits = small_limits();
+  limits.num_blocks = 6;  // the two need 4 each in the end
+  Scheduler scheduler(limits);
+  for (int64_t id = 0; id < 2; ++id) {
+    auto sequence = make_sharing(id, 8, 8);
+    sequence->tokens[0] = static_cast<int32_t>(id);
+    scheduler.add(std::move(sequence));
+    scheduler.schedule();
+    for (Sequence* sampled : scheduler.commit().sampled) scheduler.append(*sampled, 5);
   }
-  int64_t preemptions() const { return scheduler_.num_preemptions(); }
-  int64_t stopped() const { return stopped_; }
-
- private:
-  static constexpr int32_t kStop = 7;
-
-  int64_t uniform(int64_t low, int64_t high) { return low + static_cast<int64_t>(random_()) % (high - low + 1); }
-
-  void arrive() {
-    const int64_t prompt = uniform(1, limits_.max_model_len / 2);
-    auto sequence = make_sequence(arrived_++, prompt, uniform(1, limits_.max_model_len - prompt));
-    if (random_() % 4 == 0) sequence->params.repetition_penalty = 1.5f;
-    sequence->stop_tokens = {kStop};
-    scheduler_.add(std::move(sequence));
+  Sequence* second = scheduler.find(1);
+  while (scheduler.stats().num_preemptions == 0) {
+    ASSERT_FALSE(scheduler.schedule().sequences.empty());
+    for (Sequence* sampled : scheduler.commit().sampled) scheduler.append(*sampled, 5);
   }
+  EXPECT_LT(second->slot, 0) << "the younger gives way";
+  scheduler.remove(*scheduler.find(0));
+  const StepPlan plan = scheduler.schedule();
+  ASSERT_EQ(plan.sequences.size(), 1u);
+  EXPECT_GE(plan.sequences[0].context_start, 4) << "its blocks were free, but hardly any was needed for others";
+}
 
-  void step() {
-    while (in_flight_.size() < depth_) {
-      const StepPlan plan = scheduler_.schedule();
-      if (plan.sequences.empty()) {
-        ASSERT_TRUE(!in_flight_.empty() || !scheduler_.has_work()) << "work waits but nothing runs";
-        break;
-      }
-      take(plan);
-      if (::testing::Test::HasFatalFailure()) return;
-    }
-    if (!in_flight_.empty()) commit();
+TEST(Scheduler, HigherPriorityGoesFirstButNotForever) {
+  SchedulerLimits limits = small_limits();
+  limits.max_num_seqs = 1;
+  limits.patience = 20;
+  Scheduler scheduler(limits);
+  auto low = make_sequence(0, 4, 1);
+  low->priority = -1;
+  int64_t next_id = 2;
+  scheduler.add(std::move(low));
+  scheduler.add(make_sequence(1, 4, 1));
+  int64_t steps = 0;
+  for (; scheduler.find(0) != nullptr && steps < 1000; ++steps) {
+    scheduler.add(make_sequence(next_id++, 4, 1));
+    scheduler.schedule();
+    Sequence& ran = *scheduler.commit().sampled.at(0);
+    EXPECT_TRUE(steps > 0 || ran.id == 1);
+    scheduler.remove(ran);
   }
+  EXPECT_GE(steps, limits.patience);
+  EXPECT_LE(steps, 2 * limits.patience + 1);
+}
 
-  void take(const StepPlan& plan) {
-    ASSERT_LE(plan.num_tokens(), limits_.max_num_batched_tokens);
-    for (const SlotSetup& setup : plan.setups) {
-      tables_[setup.slot].clear();
-      computed_[setup.slot] = 0;
-    }
-    for (const BlockAppend& append : plan.blocks) {
-      ASSERT_EQ(append.index, static_cast<int32_t>(tables_[append.slot].size()));
-      tables_[append.slot].push_back(append.block);
-    }
-    std::set<int32_t> slots, blocks;
-    size_t samples = 0;
-    for (const PlannedSequence& planned : plan.sequences) {
-      ASSERT_TRUE(slots.insert(planned.slot).second) << "a slot runs twice in a step";
-      ASSERT_LT(planned.slot, limits_.max_num_seqs);
-      ASSERT_EQ(planned.context_start, computed_[planned.slot]) << "tokens skipped or computed twice";
-      computed_[planned.slot] += static_cast<int64_t>(planned.tokens.size());
-      ASSERT_LE(computed_[planned.slot], static_cast<int64_t>(tables_[planned.slot].size()) * limits_.block_size);
-      ASSERT_LE(computed_[planned.slot], limits_.max_model_len);
-      for (size_t i = 0; i < planned.tokens.size(); ++i) {
-        ASSERT_TRUE(planned.tokens[i] >= 0 || (planned.sample && i + 1 == planned.tokens.size())) << "an unknown token";
-      }
-      for (const int32_t block : tables_[planned.slot])
-        ASSERT_TRUE(blocks.insert(block).second) << "two sequences own block " << block;
-      samples += planned.sample ? 1 : 0;
-    }
-    in_flight_.push_back(samples);
+TEST(Scheduler, KnowsWhoseTimeIsUp) {
+  using Clock = std::chrono::steady_clock;
+  Scheduler scheduler(small_limits());
+  const Clock::time_point now = Clock::now();
+  for (int64_t id = 0; id < 4; ++id) {
+    auto sequence = make_sequence(id, 4, 4);
+    if (id > 0) sequence->deadline = now + std::chrono::seconds(id);
+    scheduler.add(std::move(sequence));
   }
+  scheduler.schedule();
+  EXPECT_TRUE(scheduler.expired(now + std::chrono::seconds(1)).empty());
+  scheduler.remove(*scheduler.find(2));
+  const std::vector<Sequence*> late = scheduler.expired(now + std::chrono::seconds(9));
+  EXPECT_EQ(late, (std::vector<Sequence*>{scheduler.find(1), scheduler.find(3)}));
+}
 
-  void commit() {
-    const std::vector<Sequence*> sampled = scheduler_.commit();
-    ASSERT_EQ(sampled.size(), in_flight_.front());
-    in_flight_.pop_front();
-    for (Sequence* sequence : sampled) {
-      if (sequence == nullptr) continue;
-      scheduler_.append(*sequence, static_cast<int32_t>(random_() % 100));
-      if (sequence->finish == FinishReason::kNone) continue;
-      ASSERT_LE(sequence->num_known(), sequence->max_len);
-      if (sequence->num_known() < sequence->max_len) {
-        ASSERT_EQ(sequence->tokens.back(), kStop);
-        ++stopped_;
-      }
-      scheduler_.remove(*sequence);
-      ++finished_;
-    }
-  }
-
-  SchedulerLimits limits_;
-  Scheduler scheduler_;
-  std::mt19937 random_;
-  size_t depth_;
-  std::deque<size_t> in_flight_;  // how many sequences sample in each step
-  std::map<int32_t, std::vector<int32_t>> tables_;
-  std::map<int32_t, int64_t> computed_;
-  int64_t arrived_ = 0, finished_ = 0, stopped_ = 0;
-};
-
-TEST(Scheduler, KeepsItsInvariantsUnderRandomLoad) {
-  int64_t preemptions = 0, stopped = 0;
-  for (const size_t depth : {1, 2, 3}) {
-    for (uint32_t seed = 0; seed < 20; ++seed) {
-      SchedulerLimits limits = small_limits();
-      limits.num_blocks = 16 + seed;  // one sequence of 64 tokens needs 16
-      Simulator simulator(limits, seed, depth);
-      simulator.run(1000);
-      if (HasFatalFailure()) FAIL() << "seed " << seed << ", " << depth << " steps in flight";
-      preemptions += simulator.preemptions();
-      stopped += simulator.stopped();
-    }
-  }
-  EXPECT_GT(preemptions, 300) << "the load never ran out of blocks, so the test shows nothing";
-  EXPECT_GT(stopped, 300) << "no sequence stopped before its length, so the test shows nothing";
+TEST(Scheduler, PlansTheLogProbabilitiesOfAPromptOnceAndInOrder) {
+  SchedulerLimits limits = small_limits();
+  Scheduler scheduler(limits);
+  scheduler.add(make_sharing(0, 20, 2));
+  scheduler.schedule();
+  scheduler.schedule();
+  auto sequence = make_sharing(1, 20, 3);
+  sequence->params.prompt_logprobs = 0;
+  scheduler.add(std::move(sequence));
+  const StepPlan first = scheduler.schedule();
+  ASSERT_EQ(first.sequences.size(), 2u);
+  EXPECT_EQ(first.sequences[1].context_start, 0) << "all of the prompt must be computed";
+  EXPECT_EQ(first.sequences[1].tokens.size(), 15u);
+  EXPECT_EQ(first.sequences[1].prompt_logprobs, 15);
+  EXPECT_EQ(first.sequences[1].next_token, 1015);
+  const StepPlan second = scheduler.schedule();
+  ASSERT_EQ(second.sequences.size(), 1u) << "the first sequence ends with what is in flight";
+  EXPECT_EQ(second.sequences[0].tokens.size(), 5u);
+  EXPECT_EQ(second.sequences[0].prompt_logprobs, 4);
+  EXPECT_EQ(second.sequences[0].next_token, -1);
+  scheduler.commit();
+  scheduler.commit();
+  const CommittedStep third = scheduler.commit();
+  ASSERT_EQ(third.prompts.size(), 1u);
+  EXPECT_EQ(third.prompts[0].first, 1);
+  EXPECT_EQ(third.prompts[0].count, 15);
+  scheduler.remove(*scheduler.find(1));
+  EXPECT_EQ(scheduler.commit().prompts.at(0).sequence, nullptr);
 }
 
 }  // namespace

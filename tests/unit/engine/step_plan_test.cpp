@@ -19,12 +19,15 @@ StepPlan sample_plan() {
   setup.sampling.top_k = 40;
   setup.sampling.min_tokens = 2;
   setup.sampling.stop_tokens = {1, -2, 3};
+  setup.sampling.prompt_logprobs = 3;
+  setup.sampling.bias_tokens = {9};
+  setup.sampling.bias = {-1.5f};
   setup.last_token = 17;
   setup.prompt = {4, 5, 6};
   setup.outputs = {7};
   plan.setups = {setup, SlotSetup{}};
   plan.blocks = {{5, 0, 11}, {5, 1, 12}};
-  plan.sequences = {{5, 0, 1, true, {4, 5, 6, -1}}, {2, 100, 0, false, {9}}};
+  plan.sequences = {{5, 0, 1, true, 0, -1, {4, 5, 6, -1}}, {2, 100, 0, false, 1, 8, {9}}};
   return plan;
 }
 

@@ -1,0 +1,35 @@
+#include "engine/slot_setup.h"
+
+namespace lockstep {
+
+SlotSetup make_slot_setup(const Sequence& sequence) {
+  SlotSetup setup;
+  setup.slot = sequence.slot;
+  SlotSampling& s = setup.sampling;
+  const SamplingParams& p = sequence.params;
+  s.seed = sequence.seed;
+  s.temperature = p.temperature;
+  s.top_k = p.top_k;
+  s.top_p = p.top_p;
+  s.min_p = p.min_p;
+  s.repetition_penalty = p.repetition_penalty;
+  s.presence_penalty = p.presence_penalty;
+  s.frequency_penalty = p.frequency_penalty;
+  s.logprobs = p.logprobs;
+  s.prompt_logprobs = p.prompt_logprobs;
+  for (const auto& [token, bias] : p.logit_bias) {
+    s.bias_tokens.push_back(token);
+    s.bias.push_back(bias);
+  }
+  s.min_tokens = p.min_tokens;
+  if (p.min_tokens > 0) s.stop_tokens = sequence.stop_tokens;
+  if (sequence.num_outputs() > 0) setup.last_token = sequence.tokens.back();
+  if (s.has_penalty()) {
+    const auto outputs = sequence.tokens.begin() + sequence.prompt_len;
+    setup.prompt.assign(sequence.tokens.begin(), outputs);
+    setup.outputs.assign(outputs, sequence.tokens.end());
+  }
+  return setup;
+}
+
+}  // namespace lockstep

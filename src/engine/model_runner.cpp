@@ -48,12 +48,12 @@ ModelRunner::~ModelRunner() {
   for (const HostResults& results : results_) {
     backend_->release_host(results.tokens);
     backend_->release_host(results.logprobs);
+    if (results.prompt_logprobs != nullptr) backend_->release_host(results.prompt_logprobs);
   }
 }
 
 BatchView ModelRunner::batch_view(const StepInputs& in, int64_t max_context_len) const {
   BatchView batch;
-    if (results.prompt_logprobs != nullptr) backend_->release_host(results.prompt_logprobs);
   batch.num_tokens = static_cast<int32_t>(in.token_ids.size());
   batch.num_seqs = static_cast<int32_t>(in.seq_slot.size());
   batch.max_query_len = in.max_query_len;
@@ -87,11 +87,6 @@ TensorView ModelRunner::run_forward(const StepInputs& in, int64_t max_context_le
     ops.gather_rows(sampled, hidden, staging_.device(in.p_sample_rows));
   }
   decoder_.logits(sampler_.logits(num_rows), sampled);
-}
-
-void ModelRunner::sample(const StepInputs& in) {
-  if (in.rows.empty()) return;
-  sampler_.sample(static_cast<int64_t>(in.rows.size()), staging_.device(in.p_rows), staging_.device(in.p_edits),
   return hidden;
 }
 
@@ -111,6 +106,11 @@ void ModelRunner::score_prompts(const StepInputs& in, TensorView hidden, HostRes
     backend_->copy_to_host(results.prompt_logprobs + done, sampler_.logprobs(),
                            static_cast<size_t>(count) * sizeof(LogprobResult));
   }
+}
+
+void ModelRunner::sample(const StepInputs& in) {
+  if (in.rows.empty()) return;
+  sampler_.sample(static_cast<int64_t>(in.rows.size()), staging_.device(in.p_rows), staging_.device(in.p_edits),
                   staging_.device(in.p_requests), in.needs);
 }
 
@@ -129,12 +129,12 @@ void ModelRunner::launch(const StepPlan& plan) {
     for (const SamplingRow& row : in.rows) flight.slots.push_back(row.slot);
     flight.logprob_index = in.logprob_index;
     flight.num_logprobs = in.needs.num_logprobs;
+    flight.num_prompt_logprobs = in.prompt_rows.size();
     flight.results = &results_[next_results_];
     next_results_ = (next_results_ + 1) % results_.size();
     if (backend_->is_asynchronous() && in.is_decode()) {
       const bool simple = !in.needs.processing && !in.needs.filters && in.needs.num_logprobs == 0;
       shape = graphs_.shape_for(static_cast<int64_t>(in.rows.size()), in.max_context_len, simple);
-    flight.num_prompt_logprobs = in.prompt_rows.size();
       in.pad_decode(static_cast<size_t>(shape.bucket));
     }
     in.place(staging_);
@@ -149,12 +149,12 @@ void ModelRunner::launch(const StepPlan& plan) {
     sampler_.reset_counts(setup.slot, history, prompt_len, history + prompt_len, num_outputs);
     history += prompt_len + num_outputs;
   }
+  TensorView hidden;
   if (shape.bucket > 0) {
     graphs_.run(shape, staging_.generation(), [&] {
       run_forward(in, shape.max_context);
       if (shape.samples) sample(in);
     });
-  TensorView hidden;
   } else if (!plan.sequences.empty()) {
     hidden = run_forward(in, in.max_context_len);
   }
@@ -165,12 +165,12 @@ void ModelRunner::launch(const StepPlan& plan) {
     backend_->copy_to_host(flight.results->logprobs, sampler_.logprobs(),
                            static_cast<size_t>(flight.num_logprobs) * sizeof(LogprobResult));
   }
+  if (!in.prompt_rows.empty()) score_prompts(in, hidden, *flight.results);
   flight.results->arrived->record();
   in_flight_.push_back(std::move(flight));
 }
 
 StepResult ModelRunner::wait() {
-  if (!in.prompt_rows.empty()) score_prompts(in, hidden, *flight.results);
   check(!in_flight_.empty(), "no step is in flight");
   const InFlight flight = std::move(in_flight_.front());
   in_flight_.pop_front();
@@ -179,14 +179,14 @@ StepResult ModelRunner::wait() {
   result.tokens.assign(flight.results->tokens, flight.results->tokens + flight.slots.size());
   result.logprob_index = flight.logprob_index;
   result.logprobs.assign(flight.results->logprobs, flight.results->logprobs + flight.num_logprobs);
+  if (flight.num_prompt_logprobs > 0) {
+    result.prompt_logprobs.assign(flight.results->prompt_logprobs, flight.results->prompt_logprobs + flight.num_prompt_logprobs);
+  }
   for (size_t i = 0; i < result.tokens.size(); ++i) {
     check(result.tokens[i] >= 0, "step {}: no token can be chosen for the sequence in slot {}: every logit is NaN or banned",
           flight.step, flight.slots[i]);
   }
   return result;
-  if (flight.num_prompt_logprobs > 0) {
-    result.prompt_logprobs.assign(flight.results->prompt_logprobs, flight.results->prompt_logprobs + flight.num_prompt_logprobs);
-  }
 }
 
 StepResult ModelRunner::run(const StepPlan& plan) {

@@ -77,12 +77,14 @@ class ModelRunner {
     std::vector<int32_t> slots;  // of the sequences that sample
     std::vector<int32_t> logprob_index;
     int32_t num_logprobs = 0;
+    size_t num_prompt_logprobs = 0;
     HostResults* results = nullptr;
   };
 
   // Up to the logits; returns the hidden states of all query tokens.
   TensorView run_forward(const StepInputs& in, int64_t max_context_len);
   void sample(const StepInputs& in);
+  void score_prompts(const StepInputs& in, TensorView hidden, HostResults& results);
   BatchView batch_view(const StepInputs& in, int64_t max_context_len) const;
 
   ModelConfig config_;
@@ -91,13 +93,11 @@ class ModelRunner {
   std::unique_ptr<Communicator> comm_;
   std::unique_ptr<Weights> weights_;
   RunnerLimits limits_;
-    size_t num_prompt_logprobs = 0;
   KvCache cache_;
   Decoder decoder_;
   Sampler sampler_;
   Staging staging_;
   Buffer sample_hidden_;  // [max_num_seqs, H] act: the rows that sample, or are scored
-  void score_prompts(const StepInputs& in, TensorView hidden, HostResults& results);
   std::vector<Slot> slots_;
   DecodeGraphs graphs_;
   std::array<HostResults, 2> results_;

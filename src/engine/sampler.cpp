@@ -117,10 +117,10 @@ void Sampler::sample(int64_t num_rows, const SamplingRow* rows, const LogitEdit*
   if (needs.num_logprobs > 0) ops.logprobs(logprobs_.as<LogprobResult>(), raw, tokens(), requests, needs.num_logprobs);
 }
 
-}  // namespace lockstep
 void Sampler::score(int64_t num_rows, const int32_t* tokens, const LogprobRequest* requests) {
   check(num_rows > 0 && num_rows <= max_num_seqs_, "{} rows to score; at most {} (--max-num-seqs)", num_rows, max_num_seqs_);
   backend_.ops().logprobs(logprobs_.as<LogprobResult>(), gather(logits(num_rows), full_raw_), tokens, requests,
                           static_cast<int32_t>(num_rows));
 }
 
+}  // namespace lockstep

@@ -83,6 +83,8 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
   Workload workload;
   world.phase("reading the model's configuration", [&] {
     engine_options = resolve_engine_options(command_line);
+    // Prompts repeat where measurements do, and what is measured is to compute them, unless told otherwise.
+    if (!command_line.has_engine_flag("enable-prefix-caching")) engine_options.enable_prefix_caching = false;
     config = load_model_config(engine_options.model, engine_options.max_model_len);
     workload = bench.workload(engine_options, config);
     const int64_t context = engine_options.max_model_len > 0 ? engine_options.max_model_len : config.max_position_embeddings;
@@ -111,12 +113,11 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
   const CommCounters& counters = runner->communicator().counters();
   if (world.size() > 1) {
     fmt::print("AllReduce calls of rank 0: {}, {:.1f} MB; transport: {}\n", counters.all_reduce_calls,
-    // Prompts repeat where measurements do, and what is measured is to compute them, unless told otherwise.
-    if (!command_line.has_engine_flag("enable-prefix-caching")) engine_options.enable_prefix_caching = false;
                static_cast<double>(counters.all_reduce_bytes) / 1e6, runner->communicator().description());
   }
   std::fflush(stdout);
   if (run.first_token_seconds()) results["first_token_seconds"] = *run.first_token_seconds();
+  add_memory(results, *runner, engine_options);
   results["all_reduce_calls"] = counters.all_reduce_calls;
   results["all_reduce_bytes"] = counters.all_reduce_bytes;
   write_results(options.json, results);
@@ -124,4 +125,3 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
 }
 
 }  // namespace lockstep
-  add_memory(results, *runner, engine_options);

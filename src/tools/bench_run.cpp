@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/trace.h"
-#include "engine/rank_memory.h"
 #include "tools/device_rates.h"
 #include "tools/version.h"
 
@@ -117,7 +116,6 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
   }
   std::fflush(stdout);
   if (run.first_token_seconds()) results["first_token_seconds"] = *run.first_token_seconds();
-  add_memory(results, *runner, engine_options);
   results["all_reduce_calls"] = counters.all_reduce_calls;
   results["all_reduce_bytes"] = counters.all_reduce_bytes;
   write_results(options.json, results);

@@ -17,6 +17,7 @@
 #include "comm/world.h"
 #include "config/command_line.h"
 #include "tools/bench_comm.h"
+#include "tools/bench_engine.h"
 #include "tools/bench_kernels.h"
 #include "tools/bench_latency.h"
 #include "tools/bench_load.h"
@@ -100,6 +101,7 @@ int run_in_world(World& world, const Parsed& parsed, const std::string& argument
     case Command::kBenchThroughput: return run_bench_throughput(world, command_line);
     case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
+    case Command::kBenchEngine: return run_bench_engine(world, command_line);
     case Command::kBenchLoad: return run_bench_load(world, command_line);
     default: return run_generate(world, command_line);
   }

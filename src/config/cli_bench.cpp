@@ -152,6 +152,26 @@ void add_bench_load(CliFlags& flags, CommandLine& result) {
       "Example:\n  mpirun -np 2 lockstep bench load --model DIR");
 }
 
+void add_bench_engine(CliFlags& flags, CommandLine& result) {
+  BenchEngineOptions& b = result.bench_engine;
+  flags.value("--batch-size", "N,...", fmt::format("Sequences that decode together (default: {})", fmt::join(b.num_seqs, ",")),
+              into_integers(b.num_seqs, 1, 65536));
+  flags.value("--steps", "N", fmt::format("Steps of each measurement (default: {})", b.steps),
+              into_integer(b.steps, 100, 1000000));
+  flags.value("--input-len", "N", fmt::format("Tokens of a prompt (default: {})", b.prompt_len),
+              into_integer(b.prompt_len, 1, 1 << 20));
+  flags.value("--repeats", "N", fmt::format("Measurements of each figure (default: {})", b.repeats),
+              into_integer(b.repeats, 1, 100000));
+  flags.value("--tokenizer", "DIR", "Turn the tokens into text with this tokenizer, and look for a stop string in it",
+              into_text(b.tokenizer, "a directory"));
+  flags.flag("--enable-prefix-caching,!--no-enable-prefix-caching", "As for the engine (default: true)", b.prefix_caching);
+  flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
+  flags.app()->footer(
+      "Everything is as it is for a GPU, two steps in flight, but the model's operations do nothing: what remains is what the\n"
+      "engine adds.\n"
+      "Example:\n  mpirun -np 2 lockstep bench engine --tokenizer DIR");
+}
+
 void add_bench_kernels(CliFlags& flags, CommandLine& result) {
   BenchKernelsOptions& b = result.bench_kernels;
   add_model(flags, result);

@@ -50,6 +50,7 @@ void add_bench_throughput(CliFlags& flags, CommandLine& result);
 void add_bench_kernels(CliFlags& flags, CommandLine& result);
 void add_bench_comm(CliFlags& flags, CommandLine& result);
 void add_bench_load(CliFlags& flags, CommandLine& result);
+void add_bench_engine(CliFlags& flags, CommandLine& result);
 void add_bench_tokenize(CliFlags& flags, CommandLine& result);
 void add_inspect(CliFlags& flags, CommandLine& result);
 void add_config(CliFlags& flags, CommandLine& result);

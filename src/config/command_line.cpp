@@ -63,6 +63,7 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
       add_bench_kernels);
   add(*bench, Command::kBenchComm, "comm", "AllReduce times over message sizes", add_bench_comm);
   add(*bench, Command::kBenchLoad, "load", "How fast each rank gets its weights, beside what the files give", add_bench_load);
+  add(*bench, Command::kBenchEngine, "engine", "Time that the engine adds to a step of the model", add_bench_engine);
   add(*bench, Command::kBenchTokenize, "tokenize", "Rate of a tokenizer on one core", add_bench_tokenize);
   add(app, Command::kInspect, "inspect", "List a checkpoint's tensors and, with -tp N, who gets what", add_inspect);
   add(app, Command::kConfig, "config", "Print the resolved model and engine options as YAML", add_config);

@@ -22,6 +22,7 @@ enum class Command {
   kBenchKernels,
   kBenchComm,
   kBenchLoad,
+  kBenchEngine,
   kBenchTokenize,
   kInspect,
   kConfig,
@@ -108,6 +109,17 @@ struct BenchLoadOptions {
   std::filesystem::path json;  // results also go here; empty: nowhere
 };
 
+struct BenchEngineOptions {
+  std::vector<int32_t> num_seqs = {1, 64, 256};  // sequences that decode together
+  int32_t steps = 500;
+  int32_t prompt_len = 128;
+  int32_t repeats = 5;
+  bool prefix_caching = true;
+  std::filesystem::path tokenizer;  // turns the tokens into text; empty: nothing does
+  std::filesystem::path json;       // results also go here; empty: nowhere
+  bool has_text() const { return !tokenizer.empty(); }
+};
+
 struct InspectOptions {
   std::filesystem::path directory;   // a Hugging Face directory
   int32_t tensor_parallel_size = 0;  // 0: only list the tensors
@@ -137,6 +149,7 @@ struct CommandLine {
   BenchKernelsOptions bench_kernels;
   BenchCommOptions bench_comm;
   BenchLoadOptions bench_load;
+  BenchEngineOptions bench_engine;
   BenchTokenizeOptions bench_tokenize;
   InspectOptions inspect;
   TokenizeOptions tokenize;

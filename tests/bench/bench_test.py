@@ -68,7 +68,9 @@ class Runner:
         self.tokenizer.write_text(json.dumps(tokenizer_json()))
 
     def process(self, arguments):
-        command = [self.args.lockstep, "bench", *map(str, arguments), "--device", self.args.device]
+        command = [self.args.lockstep, "bench", *map(str, arguments)]
+        if arguments[0] != "engine":  # which computes nothing
+            command += ["--device", self.args.device]
         if self.args.ranks > 1:
             command = launch.rank_command(self.args.mpirun, self.args.ranks, command)
         process = launch.start(command)
@@ -302,6 +304,21 @@ def case_load(runner):
         expect(0 <= in_memory < 256 * 40 * runner.args.ranks, "memory", results["memory"], total, twice)  # parameters are aligned
         expect(len(out.splitlines()) == 3 + runner.args.ranks, out)  # what it is, the header, the ranks, all
     runner.refuse(["names no weights", "checkpoint"], "load", "--model", runner.model)
+
+
+def case_engine(runner):
+    file = runner.directory / "engine.json"
+    for arguments in ([], ["--tokenizer", runner.tokenizer, "--no-enable-prefix-caching"]):
+        code, out, err = runner.process(["engine", "--batch-size", "1,40", "--steps", 100, "--repeats", 2, "--json", file, *arguments])
+        expect(code == 0, f"exit code {code}\n--- stdout\n{out}\n--- stderr\n{err}")
+        results = json.loads(file.read_text())
+        expect(results["benchmark"] == "engine" and results["ranks"] == runner.args.ranks, results)
+        expect(results["text"] == bool(arguments) and results["prefix_caching"] == (not arguments), results)
+        expect([row["sequences"] for row in results["rows"]] == [1, 40], results)
+        for row in results["rows"]:
+            expect(row["step_us"] > 0 and all(us > 0 for us in row["parts_us"].values()) and len(row["parts_us"]) == 6, row)
+        expect(len(out.splitlines()) == 4, out)
+    runner.refuse(["--steps", "5"], "engine", "--steps", 5)
 
 
 def read_trace(file):

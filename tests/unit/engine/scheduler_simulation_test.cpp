@@ -147,8 +147,13 @@ class Simulator {
       ++counts_.timed_out;
     }
     while (in_flight_.size() < depth_) {
+      std::set<int64_t> running;
+      for (const auto& [id, user] : users_) {
+        if (user.sequence->slot >= 0) running.insert(id);
+      }
       const StepPlan plan = scheduler_.schedule();
       ASSERT_NO_FATAL_FAILURE(check_blocks());
+      ASSERT_NO_FATAL_FAILURE(check_preempted(running));
       ASSERT_NO_FATAL_FAILURE(check_order(plan));
       if (plan.sequences.empty()) {
         ASSERT_TRUE(plan.setups.empty() && plan.blocks.empty());
@@ -186,6 +191,18 @@ class Simulator {
     }
     ASSERT_EQ(scheduler_.blocks().num_free(), limits_.num_blocks - static_cast<int64_t>(users.size()));
     for (int32_t block = 0; block < limits_.num_blocks; ++block) ASSERT_EQ(scheduler_.blocks().num_users(block), users[block]);
+  }
+
+  // Who is preempted is behind all who run on.
+  void check_preempted(const std::set<int64_t>& ran) {
+    for (const int64_t id : ran) {
+      const User& user = users_.at(id);
+      if (user.sequence->slot >= 0 || user.deferrals != user.sequence->num_deferrals) continue;
+      for (const auto& [other, runner] : users_) {
+        if (runner.sequence->slot < 0) continue;
+        ASSERT_TRUE(runner.sequence->rank < user.sequence->rank) << id << " was preempted, but not " << other;
+      }
+    }
   }
 
   // Nobody is passed by a younger one of the same priority, but for waiting for what is being computed for another.

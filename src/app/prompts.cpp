@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "text/chat_template.h"
 
 namespace lockstep {
 namespace {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,10 +11,6 @@
 #include <vector>
 
 namespace lockstep {
-
-namespace text {
-class JinjaTemplate;
-}
 
 // A stream of ids on its way to text.
 class DecodeStream {
@@ -61,30 +56,6 @@ class Detokenizer {
   const Tokenizer* tokenizer_;
   bool skip_special_;
   std::unique_ptr<DecodeStream> stream_;
-};
-
-struct ChatMessage {
-  std::string role;  // system, user, assistant
-  std::string content;
-};
-
-// The chat template of a model directory: ChatML, Llama 2, Llama 3 or Mistral style, rendered as transformers'
-// apply_chat_template(add_generation_prompt=True) does, without tools.
-class ChatTemplate {
- public:
-  // Reads chat_template.jinja, else chat_template of tokenizer_config.json (a string, or the one named "default" of a list).
-  // Throws Error when there is none, it is of another style, or uses what we do not support of Jinja.
-  static ChatTemplate load(const std::filesystem::path& directory);
-  // The prompt text, special tokens spelled out, ending with the start of the assistant's turn. Encode it without adding special
-  // tokens: the template has written them. Throws Error when the template refuses the messages (roles that do not alternate, …).
-  std::string render(const std::vector<ChatMessage>& messages) const;
-
- private:
-  ChatTemplate(std::shared_ptr<const text::JinjaTemplate> jinja, std::map<std::string, std::string> tokens)
-      : jinja_(std::move(jinja)), special_tokens_(std::move(tokens)) {}
-
-  std::shared_ptr<const text::JinjaTemplate> jinja_;
-  std::map<std::string, std::string> special_tokens_;  // "bos_token" -> "<s>", ...: the template's variables
 };
 
 }  // namespace lockstep

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace lockstep {

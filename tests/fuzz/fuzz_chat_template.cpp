@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "fuzz.h"
-#include "text/tokenizer.h"
+#include "text/chat_template.h"
 
 namespace {
 

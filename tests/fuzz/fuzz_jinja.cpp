@@ -1,6 +1,6 @@
 // A Jinja template, rendered with a conversation.
 #include "fuzz.h"
-#include "text/jinja.h"
+#include "text/jinja/jinja.h"
 #include "text/utf8.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

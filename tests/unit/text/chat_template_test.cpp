@@ -2,7 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "support.h"
-#include "text/jinja.h"
+#include "text/chat_template.h"
+#include "text/jinja/jinja.h"
 #include "text/tokenizer.h"
 
 namespace lockstep {

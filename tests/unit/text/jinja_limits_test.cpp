@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "text/jinja.h"
+#include "text/jinja/jinja.h"
 
 namespace lockstep::text {
 namespace {

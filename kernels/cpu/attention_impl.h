@@ -1,60 +1,30 @@
 // Attention of a few query rows over one chunk of context; see kernels.h. A row's result depends on its own query and limit
-// alone: scores are dot products over head_dim as in dot_impl.h, sums over positions go in order.
+// alone: sums over head_dim and sums over positions go in order.
 #pragma once
 
+#include "kernels/cpu/attention_scores_impl.h"
 #include "kernels/cpu/dot_impl.h"
 #include "kernels/cpu/kernels.h"
 
 namespace lockstep::cpu {
 namespace {
 
-// Rows above which a chunk of keys or values is converted to float32 once instead of at each use.
+// Rows above which a chunk of values is converted to float32 once instead of at each use.
 constexpr int64_t kConvertRows = 8;
 constexpr float kInfinity = __builtin_inff();
 
-// Rows of keys or values between the ones in use and those asked of memory; a block of the cache is too short for the processor's
-// own prefetcher.
-constexpr int64_t kRowsAhead = 32;
+// Positions whose values all rows take in before the next.
+constexpr int64_t kValueRun = 32;
+// Lines to ask for in a step of a tile of values.
+constexpr int kAskInValues = LOCKSTEP_SIMD == 512 ? 4 : 1;
 
-// Asks for rows [begin, end) of those at p, of which n exist.
-template <typename T>
-inline void prefetch_rows(const T* const* p, int64_t begin, int64_t end, int64_t n, int64_t head_dim) {
-  for (int64_t j = begin; j < min64(end, n); ++j) {
-    for (int64_t i = 0; i < head_dim; i += 64 / static_cast<int64_t>(sizeof(T))) prefetch(p[j] + i);
-  }
-}
-
-template <int NR, typename Q, typename T>
-inline void score_tile(const AttentionChunkArgs& a, const Q* const* q, const T* const* k, int64_t row, int64_t mr,
-                       int64_t position) {
-  float sums[kTileM * NR];
-  dot_tile<kTileM, NR, false>(sums, q + row, mr, k + position, a.head_dim, {});
-  for (int64_t m = 0; m < mr; ++m) {
-    for (int n = 0; n < NR; ++n) a.scores[(row + m) * kAttentionChunk + position + n] = sums[m * NR + n] * a.scale;
-  }
-}
-
-// scores[r][j] = q[r] . k[j] * scale, at least for j < limit[r].
-template <typename Q, typename T>
-inline void compute_scores(const AttentionChunkArgs& a, const Q* const* q, const T* const* k) {
-  for (int64_t j = 0; j < a.positions; j += kTileN) {
-    prefetch_rows(k, j + kRowsAhead, j + kRowsAhead + kTileN, a.positions, a.head_dim);
-    for (int64_t r = 0; r < a.rows; r += kTileM) {
-      const int64_t mr = min64(kTileM, a.rows - r);
-      const int64_t wanted = min64(a.limit[r + mr - 1], a.positions);  // limits ascend
-      if (wanted >= j + kTileN) {
-        score_tile<kTileN>(a, q, k, r, mr, j);
-      } else {
-        for (int64_t i = j; i < wanted; ++i) score_tile<1>(a, q, k, r, mr, i);
-      }
-    }
-  }
-}
-
-// scores[r][j] becomes exp(scores[r][j] - max[r]); fills max and sum.
+// scores[r][j] becomes p = exp(scores[r][j] - max[r]), in place as P: bfloat16 lies in the first half of the row's memory, with
+// zeros after the last up to a whole vector. Fills max and sum, the latter of what has not been rounded.
+template <typename P>
 inline void exponentiate(const AttentionChunkArgs& a) {
   for (int64_t r = 0; r < a.rows; ++r) {
     float* s = a.scores + r * kAttentionChunk;
+    P* p = reinterpret_cast<P*>(s);
     const int64_t n = a.limit[r];
     Vec top = set1(-kInfinity);
     int64_t j = 0;
@@ -65,13 +35,16 @@ inline void exponentiate(const AttentionChunkArgs& a) {
     Vec total = zero();
     for (j = 0; j + kLanes <= n; j += kLanes) {
       const Vec e = exp(sub(load(s + j), shift));
-      store(s + j, e);
+      store_product(p + j, e);
       total = add(total, e);
     }
     float sum = reduce_add(total);
     if (j < n) {
-      store_part(s + j, exp(sub(load_part(s + j, n - j), shift)), n - j);
-      sum += reduce_add(load_part(s + j, n - j));
+      float part[kLanes] = {};
+      store_part(part, exp(sub(load_part(s + j, n - j), shift)), n - j);
+      const Vec e = load(part);
+      store_product(p + j, e);
+      sum += reduce_add(e);
     }
     a.max[r] = row_max;
     a.sum[r] = sum;
@@ -82,7 +55,7 @@ inline void exponentiate(const AttentionChunkArgs& a) {
 // elements.
 template <int MR, int NV, typename T>
 inline void value_tile(float* const* out, const float* const* p, const T* const* v, int64_t d, int64_t tail, int64_t begin,
-                       int64_t end) {
+                       int64_t end, RowsAhead& ahead) {
   Vec acc[MR * NV];
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) {
@@ -90,6 +63,7 @@ inline void value_tile(float* const* out, const float* const* p, const T* const*
     for (int i = 0; i < NV; ++i) acc[m * NV + i] = tail ? load_part(out[m] + d, tail) : load(out[m] + d + i * kLanes);
   }
   for (int64_t j = begin; j < end; ++j) {
+    ahead.ask(kAskInValues);
     Vec vv[NV];
 #pragma GCC unroll 8
     for (int i = 0; i < NV; ++i) vv[i] = tail ? load_part(v[j] + d, tail) : load(v[j] + d + i * kLanes);
@@ -116,24 +90,25 @@ inline void value_tile(float* const* out, const float* const* p, const T* const*
 constexpr int kValueVectors = LOCKSTEP_SIMD == 512 ? 4 : 2;
 
 template <int MR, typename T>
-inline void value_rows(float* const* out, const float* const* p, const T* const* v, int64_t head_dim, int64_t begin,
-                       int64_t end) {
+inline void value_rows(float* const* out, const float* const* p, const T* const* v, int64_t head_dim, int64_t begin, int64_t end,
+                       RowsAhead& ahead) {
   if (begin >= end) return;
   int64_t d = 0;
   for (; d + kValueVectors * kLanes <= head_dim; d += kValueVectors * kLanes) {
-    value_tile<MR, kValueVectors>(out, p, v, d, 0, begin, end);
+    value_tile<MR, kValueVectors>(out, p, v, d, 0, begin, end, ahead);
   }
-  for (; d + kLanes <= head_dim; d += kLanes) value_tile<MR, 1>(out, p, v, d, 0, begin, end);
-  if (d < head_dim) value_tile<MR, 1>(out, p, v, d, head_dim - d, begin, end);
+  for (; d + kLanes <= head_dim; d += kLanes) value_tile<MR, 1>(out, p, v, d, 0, begin, end, ahead);
+  if (d < head_dim) value_tile<MR, 1>(out, p, v, d, head_dim - d, begin, end, ahead);
 }
 
-// out[r] += sum over j < limit[r] of scores[r][j] * v[j]; kRowsAhead positions for all rows, then the next.
+// out[r] += sum over j < limit[r] of scores[r][j] * v[j]; kValueRun positions for all rows, then the next; asks for the
+// keys of the chunk that follows meanwhile.
 template <typename T>
 inline void weigh_values(const AttentionChunkArgs& a, const T* const* v) {
   constexpr int kRows = 4;
-  for (int64_t begin = 0; begin < a.positions; begin += kRowsAhead) {
-    const int64_t end = min64(begin + kRowsAhead, a.positions);
-    prefetch_rows(v, end, end + kRowsAhead, a.positions, a.head_dim);
+  RowsAhead ahead(a.next_k, a.next_positions, a.row_bytes);
+  for (int64_t begin = 0; begin < a.positions; begin += kValueRun) {
+    const int64_t end = min64(begin + kValueRun, a.positions);
     for (int64_t r = 0; r < a.rows; r += kRows) {
       const int64_t mr = min64(kRows, a.rows - r);
       float* out[kRows];
@@ -144,15 +119,15 @@ inline void weigh_values(const AttentionChunkArgs& a, const T* const* v) {
       }
       const int64_t common = max64(begin, min64(a.limit[r], end));  // limits ascend
       if (mr == 4) {
-        value_rows<4>(out, p, v, a.head_dim, begin, common);
+        value_rows<4>(out, p, v, a.head_dim, begin, common, ahead);
       } else if (mr == 3) {
-        value_rows<3>(out, p, v, a.head_dim, begin, common);
+        value_rows<3>(out, p, v, a.head_dim, begin, common, ahead);
       } else if (mr == 2) {
-        value_rows<2>(out, p, v, a.head_dim, begin, common);
+        value_rows<2>(out, p, v, a.head_dim, begin, common, ahead);
       } else {
-        value_rows<1>(out, p, v, a.head_dim, begin, common);
+        value_rows<1>(out, p, v, a.head_dim, begin, common, ahead);
       }
-      for (int64_t m = 1; m < mr; ++m) value_rows<1>(out + m, p + m, v, a.head_dim, common, min64(a.limit[r + m], end));
+      for (int64_t m = 1; m < mr; ++m) value_rows<1>(out + m, p + m, v, a.head_dim, common, min64(a.limit[r + m], end), ahead);
     }
   }
 }
@@ -161,7 +136,6 @@ template <typename T>
 inline void convert_positions(const AttentionChunkArgs& a, const T* const* in, const float** out) {
   const int64_t stride = (a.head_dim + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
   for (int64_t j = 0; j < a.positions; ++j) {
-    prefetch_rows(in, j + kRowsAhead, j + kRowsAhead + 1, a.positions, a.head_dim);
     float* to = a.converted + j * stride;
     int64_t i = 0;
     for (; i + kLanes <= a.head_dim; i += kLanes) store(to + i, load(in[j] + i));
@@ -181,19 +155,9 @@ inline void round_queries(const AttentionChunkArgs& a, Bf16* memory, const Bf16*
   for (int64_t r = 0; r < a.rows; ++r) {
     Bf16* to = memory + r * stride;
     int64_t i = 0;
-    for (; i + kLanes <= a.head_dim; i += kLanes) store(to + i, load(a.q[r] + i));
+    for (; i + kLanes <= a.head_dim; i += kLanes) store_product(to + i, load(a.q[r] + i));
     if (i < a.head_dim) store_part(to + i, load_part(a.q[r] + i, a.head_dim - i), a.head_dim - i);
     q[r] = to;
-  }
-}
-
-// Row r of scores becomes bfloat16 in place, in the first half of its memory, with a zero after the last where limit is odd.
-inline void round_scores(const AttentionChunkArgs& a, const Bf16** p) {
-  for (int64_t r = 0; r < a.rows; ++r) {
-    const float* in = a.scores + r * kAttentionChunk;
-    Bf16* out = reinterpret_cast<Bf16*>(a.scores + r * kAttentionChunk);
-    for (int64_t j = 0; j < a.limit[r]; j += kLanes) store(out + j, load_part(in + j, min64(kLanes, a.limit[r] - j)));
-    p[r] = out;
   }
 }
 
@@ -201,7 +165,7 @@ inline void round_scores(const AttentionChunkArgs& a, const Bf16** p) {
 // 1 and `tail` < 32 elements exist.
 template <int MR, int NV>
 inline void value_pairs(float* const* out, const Bf16* const* p, const Bf16* const* v, int64_t d, int64_t tail, int64_t begin,
-                        int64_t end) {
+                        int64_t end, RowsAhead& ahead) {
   using P = Products<Bf16, Bf16>;
   // Elements 0 to 15 and 16 to 31 of two rows, in pairs.
   const __m512i low_pairs = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
@@ -218,6 +182,7 @@ inline void value_pairs(float* const* out, const Bf16* const* p, const Bf16* con
     }
   }
   for (int64_t j = begin; j < end; j += 2) {
+    ahead.ask(kAskInValues);
     __m512bh pairs[2 * NV];
 #pragma GCC unroll 4
     for (int i = 0; i < NV; ++i) {
@@ -254,24 +219,26 @@ inline void value_pairs(float* const* out, const Bf16* const* p, const Bf16* con
 
 template <int MR>
 inline void value_pair_rows(float* const* out, const Bf16* const* p, const Bf16* const* v, int64_t mr, int64_t head_dim,
-                            int64_t begin, int64_t end) {
+                            int64_t begin, int64_t end, RowsAhead& ahead) {
   if (mr != MR) {
-    if constexpr (MR > 1) value_pair_rows<MR - 1>(out, p, v, mr, head_dim, begin, end);
+    if constexpr (MR > 1) value_pair_rows<MR - 1>(out, p, v, mr, head_dim, begin, end, ahead);
     return;
   }
   constexpr int64_t kElements = Products<Bf16, Bf16>::kElements;
   constexpr int kVectors = MR <= 4 ? 2 : 1;
   int64_t d = 0;
-  for (; d + kVectors * kElements <= head_dim; d += kVectors * kElements) value_pairs<MR, kVectors>(out, p, v, d, 0, begin, end);
-  for (; d + kElements <= head_dim; d += kElements) value_pairs<MR, 1>(out, p, v, d, 0, begin, end);
-  if (d < head_dim) value_pairs<MR, 1>(out, p, v, d, head_dim - d, begin, end);
+  for (; d + kVectors * kElements <= head_dim; d += kVectors * kElements)
+    value_pairs<MR, kVectors>(out, p, v, d, 0, begin, end, ahead);
+  for (; d + kElements <= head_dim; d += kElements) value_pairs<MR, 1>(out, p, v, d, 0, begin, end, ahead);
+  if (d < head_dim) value_pairs<MR, 1>(out, p, v, d, head_dim - d, begin, end, ahead);
 }
 
-// out[r] += sum over j < limit[r] of p[r][j] * v[j]; kRowsAhead positions for all rows, then the next.
+// out[r] += sum over j < limit[r] of p[r][j] * v[j]; kValueRun positions for all rows, then the next; asks for the
+// keys of the chunk that follows meanwhile.
 inline void weigh_value_pairs(const AttentionChunkArgs& a, const Bf16* const* p, const Bf16* const* v) {
-  for (int64_t begin = 0; begin < a.positions; begin += kRowsAhead) {
-    const int64_t end = min64(begin + kRowsAhead, a.positions);
-    prefetch_rows(v, end, end + kRowsAhead, a.positions, a.head_dim);
+  RowsAhead ahead(a.next_k, a.next_positions, a.row_bytes);
+  for (int64_t begin = 0; begin < a.positions; begin += kValueRun) {
+    const int64_t end = min64(begin + kValueRun, a.positions);
     for (int64_t r = 0; r < a.rows; r += kPairRows) {
       const int64_t mr = min64(kPairRows, a.rows - r);
       float* out[kPairRows];
@@ -279,10 +246,10 @@ inline void weigh_value_pairs(const AttentionChunkArgs& a, const Bf16* const* p,
       // Whole pairs that all rows see (limits ascend), then the rest of each row.
       const int64_t first = min64(a.limit[r], end);
       const int64_t common = max64(begin, first == min64(a.limit[r + mr - 1], end) ? first : first / 2 * 2);
-      if (begin < common) value_pair_rows<kPairRows>(out, p + r, v, mr, a.head_dim, begin, common);
+      if (begin < common) value_pair_rows<kPairRows>(out, p + r, v, mr, a.head_dim, begin, common, ahead);
       for (int64_t m = 0; m < mr; ++m) {
         const int64_t rest = min64(a.limit[r + m], end);
-        if (common < rest) value_pair_rows<1>(out + m, p + r + m, v, 1, a.head_dim, common, rest);
+        if (common < rest) value_pair_rows<1>(out + m, p + r + m, v, 1, a.head_dim, common, rest, ahead);
       }
     }
   }
@@ -292,12 +259,10 @@ inline void weigh_value_pairs(const AttentionChunkArgs& a, const Bf16* const* p,
 inline void attention_products(const AttentionChunkArgs& a, const Bf16* const* k, const Bf16* const* v) {
   const Bf16* q[kAttentionRows] = {};
   const Bf16* p[kAttentionRows] = {};
-  prefetch_rows(k, 0, kRowsAhead, a.positions, a.head_dim);
   round_queries(a, reinterpret_cast<Bf16*>(a.converted), q);
   compute_scores(a, q, k);
-  prefetch_rows(v, 0, kRowsAhead, a.positions, a.head_dim);
-  exponentiate(a);
-  round_scores(a, p);
+  exponentiate<Bf16>(a);
+  for (int64_t r = 0; r < a.rows; ++r) p[r] = reinterpret_cast<const Bf16*>(a.scores + r * kAttentionChunk);
   weigh_value_pairs(a, p, v);
 }
 
@@ -306,30 +271,18 @@ inline void attention_products(const AttentionChunkArgs& a, const Bf16* const* k
 static void attention_chunk(const AttentionChunkArgs& a) {
   for (int64_t i = 0; i < a.rows * a.head_dim; ++i) a.out[i] = 0.0f;
   with_type(a.kv_dtype, [&]<typename T>(const T*) {
-    const bool convert = sizeof(T) == 2 && a.rows >= kConvertRows;
-    const float* converted[kAttentionChunk] = {};
-    const T* k[kAttentionChunk] = {};
-    const T* v[kAttentionChunk] = {};
-    for (int64_t j = 0; j < a.positions; ++j) {
-      k[j] = static_cast<const T*>(a.k[j]);
-      v[j] = static_cast<const T*>(a.v[j]);
-    }
+    const T* const* k = reinterpret_cast<const T* const*>(a.k);
+    const T* const* v = reinterpret_cast<const T* const*>(a.v);
 #ifdef LOCKSTEP_BF16
     if constexpr (__is_same(T, Bf16)) {
       attention_products(a, k, v);
       return;
     }
 #endif
-    prefetch_rows(k, 0, kRowsAhead, a.positions, a.head_dim);
-    if (convert) {
-      convert_positions(a, k, converted);
-      compute_scores(a, a.q, converted);
-    } else {
-      compute_scores(a, a.q, k);
-    }
-    prefetch_rows(v, 0, kRowsAhead, a.positions, a.head_dim);
-    exponentiate(a);
-    if (convert) {
+    compute_scores(a, a.q, k);
+    exponentiate<float>(a);
+    if (sizeof(T) == 2 && a.rows >= kConvertRows) {
+      const float* converted[kAttentionChunk];
       convert_positions(a, v, converted);
       weigh_values(a, converted);
     } else {

@@ -26,6 +26,7 @@ struct CpuOps::AttentionTask {
   int64_t rows() const { return num_heads * num_tokens; }
   int64_t context() const { return first_position + num_tokens; }  // what the last token sees
   int64_t chunks() const { return (context() + kAttentionChunk - 1) / kAttentionChunk; }
+  int64_t positions_of(int64_t chunk) const { return std::min(kAttentionChunk, context() - chunk * kAttentionChunk); }
   int64_t token_of(int64_t row) const { return token_begin + row / num_heads; }
   int64_t head_of(int64_t row) const { return head_begin + row % num_heads; }
   // Positions of the chunk that begins at `position` that the row sees.
@@ -49,9 +50,25 @@ CpuOps::CpuOps(const CpuKernels& kernels, ThreadPool& pool) : kernels_(kernels),
 
 CpuOps::~CpuOps() = default;
 
-// Partial results of `task` against the chunk of context that begins at `position`.
-void CpuOps::attend_chunk(const AttentionTask& task, int64_t position, Scratch& scratch, const Partial& partial) const {
+// Places of the keys, or values, of the positions [position, position + n) of the task's sequence: at[0..n).
+void CpuOps::rows_of_cache(const AttentionTask& task, const void* cache, int64_t position, int64_t n, const void** at) const {
   const PagedKv& kv = *task.kv;
+  const int64_t row_bytes = kv.head_dim * static_cast<int64_t>(size_of(kv.dtype));
+  for (int64_t done = 0; done < n;) {
+    const int64_t block = (position + done) / kv.block_size, offset = (position + done) % kv.block_size;
+    const int64_t run = std::min(kv.block_size - offset, n - done);
+    const int64_t place = (task.blocks[block] * kv.kv_heads + task.kv_head) * kv.block_size + offset;
+    const char* row = static_cast<const char*>(cache) + place * row_bytes;
+    for (int64_t j = 0; j < run; ++j) at[done + j] = row + j * row_bytes;
+    done += run;
+  }
+}
+
+// Partial results of `task` against one chunk of context. next: what the same thread will do then, if anything.
+void CpuOps::attend_chunk(const AttentionTask& task, int64_t chunk, const ChunkOfTask& next, Scratch& scratch,
+                          const Partial& partial) const {
+  const PagedKv& kv = *task.kv;
+  const int64_t position = chunk * kAttentionChunk;
   const float* q[kAttentionRows];
   int64_t limit[kAttentionRows];
   for (int64_t r = 0; r < task.rows(); ++r) {
@@ -59,18 +76,15 @@ void CpuOps::attend_chunk(const AttentionTask& task, int64_t position, Scratch& 
     limit[r] = task.limit_of(r, position);
   }
   const int64_t positions = limit[task.rows() - 1];
+  const int64_t next_positions = next.task == nullptr ? 0 : next.task->positions_of(next.chunk);
   const void* k[kAttentionChunk];
   const void* v[kAttentionChunk];
-  const auto element = static_cast<int64_t>(size_of(kv.dtype));
-  for (int64_t j = 0; j < positions; ++j) {
-    const int64_t at = position + j;
-    const int64_t block = task.blocks[at / kv.block_size];
-    const int64_t place = ((block * kv.kv_heads + task.kv_head) * kv.block_size + at % kv.block_size) * kv.head_dim * element;
-    k[j] = static_cast<const char*>(kv.k) + place;
-    v[j] = static_cast<const char*>(kv.v) + place;
-  }
+  const void* next_k[kAttentionChunk];
+  rows_of_cache(task, kv.k, position, positions, k);
+  rows_of_cache(task, kv.v, position, positions, v);
+  if (next_positions > 0) rows_of_cache(*next.task, kv.k, next.chunk * kAttentionChunk, next_positions, next_k);
   const int64_t padded = (kv.head_dim + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
-  float* work = scratch.get_as<float>(kAttentionChunk * (kAttentionRows + padded));
+  float* work = scratch.get_as<float>(kAttentionChunk * (kAttentionRows + padded) + kMaxScoreGroup * padded);
   kernels_.attention_chunk({.rows = task.rows(),
                             .q = q,
                             .limit = limit,
@@ -79,9 +93,13 @@ void CpuOps::attend_chunk(const AttentionTask& task, int64_t position, Scratch& 
                             .v = v,
                             .kv_dtype = kv.dtype,
                             .head_dim = kv.head_dim,
+                            .row_bytes = kv.head_dim * static_cast<int64_t>(size_of(kv.dtype)),
                             .scale = task.scale,
+                            .next_positions = next_positions,
+                            .next_k = next_k,
                             .scores = work,
                             .converted = work + kAttentionChunk * kAttentionRows,
+                            .turned = work + kAttentionChunk * (kAttentionRows + padded),
                             .max = partial.max,
                             .sum = partial.sum,
                             .out = partial.out});
@@ -146,11 +164,12 @@ void CpuOps::plan_attention(const TensorView& out, const TensorView& qkv, const 
                           .num_tokens = std::min(tokens, end - t),
                           .first_position = context - (end - t),
                           .partials_before = partials});
-        const AttentionTask& task = tasks_.back();
-        for (int64_t c = 0; c < task.chunks(); ++c) chunks_.push_back({static_cast<int64_t>(tasks_.size()) - 1, c});
-        partials += task.rows() * task.chunks();
+        partials += tasks_.back().rows() * tasks_.back().chunks();
       }
     }
+  }
+  for (const AttentionTask& task : tasks_) {
+    for (int64_t c = 0; c < task.chunks(); ++c) chunks_.push_back({&task, c});
   }
 }
 
@@ -190,10 +209,10 @@ void CpuOps::attention(TensorView out, TensorView qkv, const HeadLayout& heads, 
       Scratch& scratch = thread_scratch_[static_cast<size_t>(thread)];
       const Partial running(memory + 2 * floats * thread, task.rows());
       const Partial next(memory + (2 * thread + 1) * floats, task.rows());
-      attend_chunk(task, 0, scratch, running);
-      for (int64_t c = 1; c < task.chunks(); ++c) {
-        attend_chunk(task, c * kAttentionChunk, scratch, next);
-        merge_chunk(task, c, running, next);
+      for (int64_t c = 0; c < task.chunks(); ++c) {
+        const ChunkOfTask following = c + 1 < task.chunks() ? ChunkOfTask{&task, c + 1} : ChunkOfTask{};
+        attend_chunk(task, c, following, scratch, c == 0 ? running : next);
+        if (c > 0) merge_chunk(task, c, running, next);
       }
       finish_task(task, running);
     });
@@ -205,10 +224,14 @@ void CpuOps::attention(TensorView out, TensorView qkv, const HeadLayout& heads, 
   const auto partial_of = [&](const AttentionTask& task, int64_t chunk) {
     return Partial(memory + Partial::floats(task.partials_before + task.rows() * chunk, d), task.rows());
   };
-  pool_.parallel_items(num_chunks, max_threads, [&](int thread, int64_t i) {
-    const auto [t, c] = chunks_[static_cast<size_t>(i)];
-    const AttentionTask& task = tasks_[static_cast<size_t>(t)];
-    attend_chunk(task, c * kAttentionChunk, thread_scratch_[static_cast<size_t>(thread)], partial_of(task, c));
+  // Runs of chunks, so that a thread knows its next one and can ask for its keys.
+  pool_.run(max_threads, [&](int thread) {
+    const int64_t begin = num_chunks * thread / max_threads, end = num_chunks * (thread + 1) / max_threads;
+    for (int64_t i = begin; i < end; ++i) {
+      const auto [task, c] = chunks_[static_cast<size_t>(i)];
+      const ChunkOfTask next = i + 1 < end ? chunks_[static_cast<size_t>(i + 1)] : ChunkOfTask{};
+      attend_chunk(*task, c, next, thread_scratch_[static_cast<size_t>(thread)], partial_of(*task, c));
+    }
   });
   pool_.parallel_items(num_tasks, max_threads, [&](int, int64_t i) {
     const AttentionTask& task = tasks_[static_cast<size_t>(i)];

@@ -69,11 +69,14 @@ class CpuOps final : public Ops {
   struct AttentionTask;
   struct Partial;
   struct ChunkOfTask {
-    int64_t task, chunk;
+    const AttentionTask* task = nullptr;  // in tasks_; or nullptr: none
+    int64_t chunk = 0;
   };
   void plan_attention(const TensorView& out, const TensorView& qkv, const HeadLayout& heads, float scale, const BatchView& batch,
                       const PagedKv& kv);
-  void attend_chunk(const AttentionTask& task, int64_t position, Scratch& scratch, const Partial& partial) const;
+  void rows_of_cache(const AttentionTask& task, const void* cache, int64_t position, int64_t n, const void** at) const;
+  void attend_chunk(const AttentionTask& task, int64_t chunk, const ChunkOfTask& next, Scratch& scratch,
+                    const Partial& partial) const;
   void merge_chunk(const AttentionTask& task, int64_t chunk, const Partial& running, const Partial& next) const;
   void finish_task(const AttentionTask& task, const Partial& total) const;
 

@@ -50,6 +50,8 @@ inline constexpr int64_t kAttentionChunk = 256;
 // Rows (query token, query head) of one attention task.
 inline constexpr int64_t kAttentionRows = 64;
 inline constexpr int64_t kMaxHeadDim = 1024;
+// Positions whose scores are computed together, at most; divides kAttentionChunk.
+inline constexpr int64_t kMaxScoreGroup = 64;
 
 // One chunk of context against the rows of one task, all of which share a KV head.
 struct AttentionChunkArgs {
@@ -61,9 +63,14 @@ struct AttentionChunkArgs {
   const void* const* v = nullptr;
   DType kv_dtype = DType::kFloat32;
   int64_t head_dim = 0;
+  int64_t row_bytes = 0;  // head_dim elements of kv_dtype
   float scale = 1.0f;
+  // The keys of the chunk that the same thread will do next, which are asked of memory in time; pointers as in k.
+  int64_t next_positions = 0;
+  const void* const* next_k = nullptr;
   float* scores = nullptr;     // scratch [rows, kAttentionChunk]
   float* converted = nullptr;  // scratch [kAttentionChunk, head_dim rounded up to kMaxLanes]
+  float* turned = nullptr;     // scratch [head_dim, kMaxScoreGroup]
   // Results: out[r] = sum over positions of exp(score - max[r]) * v, sum[r] = sum of exp(score - max[r]).
   float* max = nullptr;  // [rows]; rows with limit 0: -infinity
   float* sum = nullptr;  // [rows]; 0

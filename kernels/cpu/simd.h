@@ -290,6 +290,13 @@ inline __attribute__((always_inline)) void prefetch(const void* p) { __builtin_p
 
 #endif
 
+// A number that is to be multiplied: rounded to what the products take.
+inline void store_product(float* p, Vec x) { store(p, x); }
+#ifdef LOCKSTEP_BF16
+// The processor's own rounding, which takes denormal numbers for zeros, as its products do.
+inline void store_product(Bf16* p, Vec x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(x)); }
+#endif
+
 inline float reduce_max(Vec a) {
   const auto x = fold_max_to_4(a);
   const float m0 = x[0] > x[2] ? x[0] : x[2];

@@ -163,6 +163,22 @@ TEST_P(KernelTest, AttentionAgreesWithDouble) {
   for (const AttentionCase& c : cases) check_attention(c);
 }
 
+// One token against contexts around the ends of blocks, of vectors of positions, of groups of them and of chunks, and prompts
+// that end there, with one to eight queries to a key.
+TEST_P(KernelTest, AttentionAtEdges) {
+  std::vector<SequenceShape> edges;
+  for (const int32_t context : {3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 320, 321}) {
+    edges.push_back({1, context});
+    edges.push_back({std::min<int32_t>(context, 9), context});
+  }
+  const std::vector<AttentionCase> cases = {
+      {{1, 1, 64, 1, 0}, 16, edges},       {{3, 1, 34, 3, 0}, 16, edges},        {{7, 1, 80, 7, 0}, 8, edges},
+      {{8, 1, 96, 8, 0}, 16, edges},       {{4, 2, 128, 2, 0}, 5, edges},        {{7, 2, 256, 8, 5}, 16, edges},
+      {{9, 3, 64, 3, 0}, 16, {{1, 2050}}}, {{16, 2, 80, 8, 0}, 32, {{1, 1537}}},
+  };
+  for (const AttentionCase& c : cases) check_attention(c);
+}
+
 TEST_P(KernelTest, AttentionWithoutHeads) {
   const HostBatch batch = make_batch({{2, 2}}, 16, 10, rng_);
   const DeviceBatch device(backend(), batch);

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds everything with the address and undefined-behaviour sanitizers (preset `asan`, build/asan) and runs the tests.
+# Usage: scripts/sanitize.sh [ctest arguments, for example -R unit]
+#
+# Left out: tests of the GPU, whose runtime the sanitizer does not know; those of the memory that a rank takes (label `memory`),
+# because the sanitizer's own is counted with it; and fault.out_of_memory, which limits the address space, of which the
+# sanitizer takes terabytes. Leaks are not looked for: MPI's libraries leave some. Everything is
+# several times as slow as otherwise, hence the longer limit for a test and not part of scripts/test.sh.
+. "$(dirname "$0")/lib/common.sh"
+. scripts/lib/packages.sh
+. scripts/lib/build.sh
+. scripts/lib/mpi.sh
+
+install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+configure asan
+build build/asan all
+export ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1:allocator_may_return_null=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+ctest --test-dir build/asan -LE 'gpu|memory' -E '^fault\.out_of_memory$' --output-on-failure --no-tests=error --timeout 900 --parallel "$(nproc)" "$@"

@@ -15,12 +15,12 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kMaxHeads = 8;  // query heads a block
-constexpr int kMaxHeadDim = 256;
+using split_decode::kBlocksPerSm;
+using split_decode::kMaxHeadDim;
+using split_decode::kMaxHeads;
 constexpr int kSplitUnit = 32;  // a split is a multiple of so many tokens
 constexpr int kMinSplit = 64;   // tokens for which a block is worth its start
 constexpr int kMaxSplits = 128;
-constexpr int kBlocksPerSm = 4;  // aimed at
 
 // Tokens a split of a context of `context_len` tokens.
 __device__ __forceinline__ int split_length(int context_len, int num_splits) {
@@ -287,14 +287,6 @@ void launch_for_dim(const Launch& to, const AttentionParams& p) {
 }
 
 }  // namespace
-
-// With more than one split there are fewer than kBlocksPerSm * sm_count blocks before the split, so fewer than twice that after
-// it, of kMaxHeads heads each.
-size_t scratch_bytes_needed(int sm_count) {
-  const size_t own =
-      static_cast<size_t>(2 * kBlocksPerSm) * static_cast<size_t>(sm_count) * kMaxHeads * (kMaxHeadDim + 2) * sizeof(float);
-  return std::max(own, decode_mma_scratch_bytes(sm_count));
-}
 
 bool decode_attention_supports(const AttentionParams& p) {
   // head_dim is even, so that pairs of elements are aligned where the cache is.

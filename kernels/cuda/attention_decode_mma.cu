@@ -22,16 +22,15 @@ constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kStep = 16;  // keys a warp takes at a time
 static_assert(kStep * kWarps == kUnit);
-constexpr int kTileHeads = 8;
+using mma_decode::blocks_per_sm;
+using mma_decode::kMaxCutContexts;
+using mma_decode::kTileHeads;
+using mma_decode::kWaves;
 constexpr int kMinUnits = 4;          // a piece for which a block is worth its start and the combining
 constexpr int kMaxPieces = 64;        // of a context
 constexpr int kShortUnits = 32;       // contexts for which a cluster has few steps to do
-constexpr int kWaves = 2;             // of pieces, where there are many contexts: evens out their lengths
-constexpr int kMaxCutContexts = 4;    // for each block that runs at a time; more even out by themselves
 constexpr int kInvariantCluster = 4;  // whatever the batch: between one long context and many short ones
 constexpr int kAhead = 3;             // steps of a warp that it brings to the L2 before the kernel before has ended
-
-constexpr int blocks_per_sm(int dim, int tiles) { return dim <= 64 ? 4 : dim <= 128 && tiles == 1 ? 3 : 2; }
 
 // 16 bytes that are read once.
 __device__ __forceinline__ uint4 load_stream(const void* p) {
@@ -489,19 +488,6 @@ void launch_for_dim(const Launch& to, const AttentionParams& p, const RopeParams
 }
 
 }  // namespace
-
-// There are at most kMaxCutContexts + kWaves pieces for each block that runs at a time.
-size_t decode_mma_scratch_bytes(int sm_count) {
-  size_t most = 0;
-  for (const int dim : {64, 128, 256}) {
-    for (const int tiles : {1, 2}) {
-      const auto pieces = static_cast<size_t>((kMaxCutContexts + kWaves) * blocks_per_sm(dim, tiles) * sm_count);
-      const auto elements = static_cast<size_t>(tiles * kTileHeads * dim);
-      most = std::max(most, pieces * elements * (sizeof(float) + sizeof(float2) / 4));
-    }
-  }
-  return most;
-}
 
 bool decode_mma_supports(const AttentionParams& p, const RopeParams& rope) {
   return aligned_to(rope.cos_sin, 16) && rope.cos_sin_stride % 4 == 0 && size_of(p.dtype) == 2 && p.head_dim % 8 == 0 &&

@@ -11,8 +11,7 @@ namespace lockstep {
 namespace cuda {
 namespace {
 
-constexpr size_t kCublasWorkspaceBytes = size_t{32} << 20;  // what NVIDIA recommends for Hopper
-constexpr size_t kProbeBytes = size_t{1} << 30;             // of the bandwidth probe: far past any L2
+constexpr size_t kProbeBytes = size_t{1} << 30;  // of the bandwidth probe: far past any L2
 constexpr size_t kSmallestProbeBytes = size_t{256} << 20;
 
 std::string gib(size_t bytes) { return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30)); }
@@ -65,8 +64,7 @@ CudaBackend::CudaBackend(int device_index, bool batch_invariant) {
     launch_.scratch = allocate(launch_.scratch_bytes, "kernel scratch");
     launch_.counters = static_cast<uint32_t*>(allocate(kCounters * sizeof(uint32_t), "kernel counters"));
     set_zero(launch_.counters, kCounters * sizeof(uint32_t));
-    launch_.squares = static_cast<float*>(
-        allocate(static_cast<size_t>(kMaxStreamTokens * kMaxSquareParts) * sizeof(float), "sums of squares of rows"));
+    launch_.squares = static_cast<float*>(allocate(kSquaresBytes, "sums of squares of rows"));
     cublas_workspace_ = allocate(kCublasWorkspaceBytes, "cuBLASLt workspace");
     ops_ = std::make_unique<CudaOps>(launch_, cublas_workspace_, kCublasWorkspaceBytes);
   } catch (...) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/workspace.h"
 #include "kernels/ops.h"
 
 namespace lockstep::cuda {
@@ -24,11 +25,6 @@ struct Launch {
   uint32_t* counters = nullptr;  // [kCounters], zero before and after every op
   float* squares = nullptr;      // [kMaxStreamTokens, kMaxSquareParts]: of the rows that linear_add_norm left last
 };
-inline constexpr size_t kCounters = 4096;
-inline constexpr int64_t kMaxSquareParts = 1024;
-
-// Scratch that every launcher can live with on a device of `sm_count` multiprocessors.
-size_t scratch_bytes_needed(int sm_count);  // attention_decode.cu
 
 // Throw Error that names the operation (cuda_check.cpp).
 void check_cuda(cudaError_t status, const char* what);
@@ -111,7 +107,6 @@ struct RopeParams {
 // that it overlaps have ended.
 bool decode_mma_supports(const AttentionParams& p, const RopeParams& rope);
 void launch_decode_mma(const Launch& to, const AttentionParams& p, const RopeParams& rope);
-size_t decode_mma_scratch_bytes(int sm_count);
 // attention_decode.cu: any element type.
 bool decode_attention_supports(const AttentionParams& p);
 void launch_decode_attention(const Launch& to, const AttentionParams& p);

@@ -30,7 +30,6 @@ constexpr int kThreads = kConsumers + 32;
 // others idle), with room for blocks of the small kernels before and after.
 constexpr int kSharedBytes = 204 << 10;
 constexpr int kMaxStages = 16;
-constexpr int kMaxAddNormTokens = 16;  // for more, the work at the end of a tile takes longer than a kernel for the norm
 
 struct StreamParams {
   void* out;

@@ -5,8 +5,6 @@
 
 namespace lockstep::cuda {
 
-inline constexpr int kMaxStreamTokens = 64;
-
 // x and w have 16-bit elements and rows aligned to 16 bytes; up to kMaxStreamTokens rows of x.
 bool linear_stream_supports(const Launch& to, TensorView x, TensorView w);
 // gated: w holds F gate rows, then F up rows, bias likewise; out = silu(x · gateᵀ) * (x · upᵀ), [M, F].

@@ -13,8 +13,7 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr size_t kEpochsOffset = kPeerBlocks * kMaxPeers * sizeof(uint32_t);
-constexpr size_t kSlotsOffset = 4096;
-static_assert(kEpochsOffset + kPeerBlocks * sizeof(uint32_t) <= kSlotsOffset);
+static_assert(kEpochsOffset + kPeerBlocks * sizeof(uint32_t) <= kPeerSlotsOffset);
 static_assert(kMaxPeers <= kPeerThreads);
 
 __device__ __forceinline__ void store_release(uint32_t* p, uint32_t value) {
@@ -33,7 +32,7 @@ __device__ __forceinline__ uint32_t* own_epoch(const PeerView& view) {
   return reinterpret_cast<uint32_t*>(view.region[view.rank] + kEpochsOffset) + blockIdx.x;
 }
 __device__ __forceinline__ std::byte* slot(const PeerView& view, int rank, uint32_t epoch) {
-  return view.region[rank] + kSlotsOffset + (epoch & 1) * view.slot_bytes;
+  return view.region[rank] + kPeerSlotsOffset + (epoch & 1) * view.slot_bytes;
 }
 
 // For all threads of the block. Afterwards, what block b of every peer wrote before its own exchange() of this epoch is visible
@@ -157,8 +156,6 @@ __global__ void __launch_bounds__(kPeerThreads)
 }
 
 }  // namespace
-
-size_t peer_region_bytes(size_t slot_bytes) { return kSlotsOffset + 2 * slot_bytes; }
 
 void launch_peer_all_reduce(cudaStream_t stream, const PeerView& view, void* x, DType dtype, int64_t count) {
   dispatch_float(dtype, [&](auto tag) {

@@ -7,10 +7,10 @@
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "kernels/cuda/workspace.h"
 
 namespace lockstep::cuda {
 
-inline constexpr int kMaxPeers = 16;    // ranks of one host
 inline constexpr int kPeerBlocks = 16;  // thread blocks of one collective, at most
 inline constexpr int kPeerThreads = 512;
 
@@ -27,8 +27,6 @@ struct PeerView {
   const uint32_t* abort = nullptr;  // host memory: nonzero tells kernels that wait to give up
   uint32_t* failed = nullptr;       // host memory: set by a kernel that gave up; its output is then undefined
 };
-
-size_t peer_region_bytes(size_t slot_bytes);
 
 // x[i] = sum over ranks of x[i], added in float32 in rank order, the same bits on every rank. x may have any alignment, another
 // on every rank. count * size_of(dtype) <= slot_bytes, the same on every rank.

@@ -12,9 +12,8 @@ KvCache::KvCache(Backend& backend, const KvLayout& layout, int64_t num_blocks, i
         num_blocks, layout.block_size);
   pool_ = Buffer(backend, layout.bytes_per_block() * static_cast<size_t>(num_blocks),
                  fmt::format("the KV cache ({} blocks of {} tokens)", num_blocks, layout.block_size));
-  const size_t table_bytes = static_cast<size_t>(max_num_seqs * max_blocks_per_seq) * sizeof(int32_t);
-  block_tables_ = Buffer(backend, table_bytes, "block tables");
-  backend.set_zero(block_tables_.data(), table_bytes);
+  block_tables_ = Buffer(backend, table_bytes(max_num_seqs, max_blocks_per_seq), "block tables");
+  backend.set_zero(block_tables_.data(), block_tables_.bytes());
 }
 
 PagedKv KvCache::layer(int64_t index) const {

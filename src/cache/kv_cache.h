@@ -27,6 +27,11 @@ class KvCache {
   // num_blocks of `layout`, and block tables for max_num_seqs slots of max_blocks_per_seq entries each.
   KvCache(Backend& backend, const KvLayout& layout, int64_t num_blocks, int64_t max_num_seqs, int64_t max_blocks_per_seq);
 
+  // Bytes of the block tables.
+  static size_t table_bytes(int64_t max_num_seqs, int64_t max_blocks_per_seq) {
+    return static_cast<size_t>(max_num_seqs * max_blocks_per_seq) * sizeof(int32_t);
+  }
+
   const KvLayout& layout() const { return layout_; }
   int64_t num_blocks() const { return num_blocks_; }
   PagedKv layer(int64_t index) const;

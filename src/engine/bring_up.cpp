@@ -12,40 +12,19 @@ namespace lockstep {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
-// Left free on a GPU beside what we count: cuBLASLt workspace, NCCL buffers, lazily made sampling buffers.
-constexpr int64_t kCudaReserve = 512ll << 20;
 // Share of the host's free memory that the KV pool of all CPU ranks may take.
 constexpr double kCpuKvShare = 0.5;
+
+int64_t used_bytes(const MemoryInfo& memory) { return static_cast<int64_t>(memory.total_bytes - memory.free_bytes); }
 
 DType choose_dtype(const EngineOptions& options, const ModelConfig& config) {
   return options.dtype == "auto" ? config.dtype : dtype_from_name(options.dtype);
 }
 
-RunnerLimits choose_limits(const EngineOptions& options, const ModelConfig& config, bool cuda, const Workload& workload) {
-  RunnerLimits limits;
-  limits.max_model_len = options.max_model_len > 0 ? options.max_model_len : config.max_position_embeddings;
-  if (workload.longest > 0) limits.max_model_len = std::min(limits.max_model_len, workload.longest);
-  limits.max_num_seqs = options.max_num_seqs;
-  if (workload.num_sequences > 0) {
-    limits.max_num_seqs = static_cast<int32_t>(std::min<int64_t>(limits.max_num_seqs, workload.num_sequences));
-  }
-  limits.max_num_batched_tokens = options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : (cuda ? 8192 : 512);
-  if (workload.total_tokens > 0) {
-    // A step holds prompts, or what preempted sequences compute again, or one token of each sequence.
-    const int64_t useful = std::max<int64_t>(workload.total_tokens, limits.max_num_seqs);
-    limits.max_num_batched_tokens = std::min(limits.max_num_batched_tokens, useful);
-  }
-  return limits;
-}
-
 // KV blocks for this rank: what memory allows, but not more than the limits or the workload can use.
 int64_t count_kv_blocks(const World& world, Backend& backend, const EngineOptions& options, const KvLayout& kv,
                         const RunnerLimits& limits, const Workload& workload, int64_t activation_bytes, int sharers) {
-  const auto blocks_for = [&](int64_t tokens) { return (tokens + kv.block_size - 1) / kv.block_size; };
-  int64_t useful = limits.max_num_seqs * blocks_for(limits.max_model_len);
-  if (workload.total_tokens > 0) {
-    useful = std::min(useful, blocks_for(workload.total_tokens) + workload.num_sequences);
-  }
+  const int64_t useful = useful_kv_blocks(kv, limits, workload);
   const auto block_bytes = static_cast<int64_t>(kv.bytes_per_block());
   if (block_bytes == 0) return useful;  // a rank without heads
   const MemoryInfo memory = backend.memory();
@@ -53,9 +32,8 @@ int64_t count_kv_blocks(const World& world, Backend& backend, const EngineOption
   if (options.kv_cache_memory_gib > 0.0) {
     budget = static_cast<int64_t>(options.kv_cache_memory_gib * 1024.0 * kMiB);
   } else if (backend.kind() == DeviceKind::kCuda) {
-    const auto used = static_cast<double>(memory.total_bytes - memory.free_bytes);
-    const double left = static_cast<double>(memory.total_bytes) * options.gpu_memory_utilization - used;
-    budget = static_cast<int64_t>(left / sharers) - activation_bytes - kCudaReserve;
+    budget = cuda_kv_budget(static_cast<double>(memory.total_bytes), static_cast<double>(memory.total_bytes - memory.free_bytes),
+                            options.gpu_memory_utilization, sharers, activation_bytes);
   } else {
     budget = static_cast<int64_t>(static_cast<double>(memory.free_bytes) * kCpuKvShare / world.local_size());
   }
@@ -111,6 +89,7 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
   const auto max_reduce = static_cast<size_t>(limits.max_num_batched_tokens * config.hidden_size) * sizeof(float);
   std::unique_ptr<Communicator> comm = make_communicator(world, *backend, options.allreduce, max_reduce,
                                                          Sampler::max_all_gather_bytes(config, tp, limits.max_num_seqs));
+  const MemoryInfo at_start = backend->memory();
 
   std::unique_ptr<Weights> weights;
   LoadReport report;
@@ -133,15 +112,9 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
     }
   }
 
-  KvLayout kv;
-  kv.num_layers = config.num_layers;
-  kv.kv_heads = partition.share.kv_heads.size();
-  kv.head_dim = config.head_dim;
-  kv.block_size = options.block_size;
-  kv.dtype = dtype;
-  const auto activation_bytes =
-      static_cast<int64_t>(Decoder::activation_bytes(config, partition.share, act, limits.max_num_batched_tokens)) +
-      limits.max_num_seqs * partition.share.vocab.size() * static_cast<int64_t>(sizeof(float));
+  const KvLayout kv = kv_layout(config, partition.share, dtype, options.block_size);
+  RankMemory needed = rank_memory(config, partition, dtype, act, limits, kv);
+  const int64_t activation_bytes = needed.activations;
   world.barrier("all weights to be loaded");
   const int64_t num_blocks =
       world.all_min(count_kv_blocks(world, *backend, options, kv, limits, workload, activation_bytes, device.sharers),
@@ -163,17 +136,28 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
       spdlog::warn("the context is cut from {} to {} tokens, which is what the KV cache holds", limits.max_model_len,
                    pool_tokens);
       limits.max_model_len = pool_tokens;
+      needed = rank_memory(config, partition, dtype, act, limits, kv);
     }
-    const auto weight_bytes = static_cast<double>(weights->bytes());
     runner = std::make_unique<ModelRunner>(config, std::move(partition), std::move(backend), std::move(comm), std::move(weights),
                                            kv, num_blocks, limits);
     runner->backend().synchronize();
+    DeviceMemory device;
+    if (cuda) {
+      device = {.total = static_cast<int64_t>(at_start.total_bytes),
+                .used_before_weights = used_bytes(at_start),
+                .used_before_steps = used_bytes(runner->backend().memory())};
+    }
+    runner->set_device_memory(device);
     if (world.is_root()) {
+      const auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / kMiB; };
       spdlog::info(
-          "memory of rank 0: weights {:.1f} MiB, activations {:.1f} MiB, KV cache {:.1f} MiB = {} tokens; {} at most, context {}",
-          weight_bytes / kMiB, static_cast<double>(activation_bytes) / kMiB,
-          static_cast<double>(kv.bytes_per_block()) * static_cast<double>(num_blocks) / kMiB, pool_tokens, limits.max_num_seqs,
-          limits.max_model_len);
+          "memory of rank 0: weights {:.1f} MiB, activations {:.1f} MiB, buffers {:.1f} MiB, KV cache {:.1f} MiB = {} tokens; "
+          "{} at most, context {}{}",
+          mib(needed.weights), mib(needed.activations), mib(needed.buffers), mib(needed.kv_block * num_blocks), pool_tokens,
+          limits.max_num_seqs, limits.max_model_len,
+          cuda ? fmt::format("; of the device's {:.1f} MiB in use: {:.1f} before the weights, {:.1f} now", mib(device.total),
+                             mib(device.used_before_weights), mib(device.used_before_steps))
+               : "");
     }
   });
   return runner;

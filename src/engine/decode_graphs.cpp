@@ -20,9 +20,13 @@ int64_t next_bucket(int64_t bucket) {
 }  // namespace
 
 DecodeGraphs::DecodeGraphs(Backend& backend, Communicator& comm, int64_t max_seqs, int64_t max_context)
-    : backend_(backend), comm_(comm), max_context_(max_context) {
-  for (int64_t bucket = 1; bucket < max_seqs; bucket = next_bucket(bucket)) buckets_.push_back(bucket);
-  buckets_.push_back(max_seqs);
+    : backend_(backend), comm_(comm), buckets_(buckets(max_seqs)), max_context_(max_context) {}
+
+std::vector<int64_t> DecodeGraphs::buckets(int64_t max_seqs) {
+  std::vector<int64_t> all;
+  for (int64_t bucket = 1; bucket < max_seqs; bucket = next_bucket(bucket)) all.push_back(bucket);
+  all.push_back(max_seqs);
+  return all;
 }
 
 DecodeGraphs::Shape DecodeGraphs::shape_for(int64_t num_seqs, int64_t max_context, bool samples) const {

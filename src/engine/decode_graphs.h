@@ -18,6 +18,9 @@ class DecodeGraphs {
   // max_seqs: the largest batch of a decode step.
   DecodeGraphs(Backend& backend, Communicator& comm, int64_t max_seqs, int64_t max_context);
 
+  // The sizes of batches up to max_seqs that have graphs of their own.
+  static std::vector<int64_t> buckets(int64_t max_seqs);
+
   // A decode step of a kind is padded to `bucket` sequences and may take its bounds from `max_context`, so that few graphs serve
   // all steps.
   struct Shape {

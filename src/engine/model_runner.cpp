@@ -19,6 +19,11 @@ size_t staging_bytes(const RunnerLimits& limits) {
 
 }  // namespace
 
+size_t ModelRunner::buffer_bytes(const ModelConfig& config, DType act, const RunnerLimits& limits) {
+  const size_t row = static_cast<size_t>(config.hidden_size) * size_of(act);
+  return staging_bytes(limits) + static_cast<size_t>(limits.max_num_seqs) * row + Decoder::frequency_bytes(config);
+}
+
 ModelRunner::ModelRunner(ModelConfig config, Partition partition, std::unique_ptr<Backend> backend,
                          std::unique_ptr<Communicator> comm, std::unique_ptr<Weights> weights, const KvLayout& kv,
                          int64_t num_kv_blocks, const RunnerLimits& limits)

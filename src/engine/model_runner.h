@@ -38,12 +38,21 @@ struct RunnerLimits {
   int64_t max_model_len = 0;
 };
 
+// Memory of this rank's device, in bytes, as the device reports it; of the CPU, zeros.
+struct DeviceMemory {
+  int64_t total = 0;
+  int64_t used_before_weights = 0;  // context, the backend's workspace, collectives, other processes
+  int64_t used_before_steps = 0;    // everything but what the first steps of each kind add: kernels loaded late, CUDA graphs
+};
+
 class ModelRunner {
  public:
   // Takes the parts that bring_up() made, and allocates activations, KV cache and sampling buffers.
   ModelRunner(ModelConfig config, Partition partition, std::unique_ptr<Backend> backend, std::unique_ptr<Communicator> comm,
               std::unique_ptr<Weights> weights, const KvLayout& kv, int64_t num_kv_blocks, const RunnerLimits& limits);
   ~ModelRunner();
+  // Bytes of the device buffers that are the runner's own: step inputs, hidden states to sample from, rotary frequencies.
+  static size_t buffer_bytes(const ModelConfig& config, DType act, const RunnerLimits& limits);
 
   // Issues the step. Where the device is asynchronous, max_in_flight() steps may be in flight at once; plans may then name tokens
   // that steps in flight will produce.
@@ -61,6 +70,10 @@ class ModelRunner {
   const KvCache& cache() const { return cache_; }
   const Weights& weights() const { return *weights_; }
   const Decoder& decoder() const { return decoder_; }
+  // As bring_up() found it.
+  const DeviceMemory& device_memory() const { return device_memory_; }
+  void set_device_memory(const DeviceMemory& memory) { device_memory_ = memory; }
+  size_t num_graphs() const { return graphs_.size(); }
   Backend& backend() { return *backend_; }
   Communicator& communicator() { return *comm_; }
 
@@ -100,6 +113,7 @@ class ModelRunner {
   Buffer sample_hidden_;  // [max_num_seqs, H] act: the rows that sample, or are scored
   std::vector<Slot> slots_;
   DecodeGraphs graphs_;
+  DeviceMemory device_memory_;
   std::array<HostResults, 2> results_;
   size_t next_results_ = 0;
   std::deque<InFlight> in_flight_;

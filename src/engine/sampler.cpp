@@ -14,6 +14,20 @@ void ensure(Backend& backend, Buffer& buffer, int64_t bytes, const char* what) {
 
 constexpr int64_t kFloat = sizeof(float);
 
+// Bytes of a row of the buffers that every sampler has.
+struct RowBytes {
+  size_t logits = 0;
+  size_t candidates = sizeof(Candidate);
+  size_t all_candidates = 0;
+  size_t token = sizeof(int32_t);  // twice: the tokens, and by slot the last ones
+  size_t logprobs = sizeof(LogprobResult);
+  size_t total() const { return logits + candidates + all_candidates + 2 * token + logprobs; }
+};
+RowBytes row_bytes(const Partition& partition) {
+  return {.logits = static_cast<size_t>(partition.share.vocab.size() * kFloat),
+          .all_candidates = sizeof(Candidate) * static_cast<size_t>(partition.tp)};
+}
+
 }  // namespace
 
 Sampler::Sampler(const ModelConfig& config, const Partition& partition, Backend& backend, Communicator& comm,
@@ -24,14 +38,19 @@ Sampler::Sampler(const ModelConfig& config, const Partition& partition, Backend&
       max_shard_(max_vocab_shard(config, partition.tp)),
       max_num_seqs_(max_num_seqs) {
   for (int rank = 0; rank < partition.tp; ++rank) shards_.push_back(rank_share(config, partition.tp, rank).vocab);
+  const RowBytes row = row_bytes(partition);
   const auto n = static_cast<size_t>(max_num_seqs);
-  logits_ = Buffer(backend, n * static_cast<size_t>(partition.share.vocab.size() * kFloat), "logits");
-  candidates_ = Buffer(backend, n * sizeof(Candidate), "sampling candidates");
-  all_candidates_ = Buffer(backend, n * sizeof(Candidate) * static_cast<size_t>(partition.tp), "sampling candidates");
-  tokens_ = Buffer(backend, n * sizeof(int32_t), "sampled tokens");
-  last_token_ = Buffer(backend, n * sizeof(int32_t), "last tokens");
-  logprobs_ = Buffer(backend, n * sizeof(LogprobResult), "logprobs");
+  logits_ = Buffer(backend, n * row.logits, "logits");
+  candidates_ = Buffer(backend, n * row.candidates, "sampling candidates");
+  all_candidates_ = Buffer(backend, n * row.all_candidates, "sampling candidates");
+  tokens_ = Buffer(backend, n * row.token, "sampled tokens");
+  last_token_ = Buffer(backend, n * row.token, "last tokens");
+  logprobs_ = Buffer(backend, n * row.logprobs, "logprobs");
   backend.set_zero(last_token_.data(), last_token_.bytes());
+}
+
+size_t Sampler::buffer_bytes(const Partition& partition, int32_t max_num_seqs) {
+  return static_cast<size_t>(max_num_seqs) * row_bytes(partition).total();
 }
 
 size_t Sampler::max_all_gather_bytes(const ModelConfig& config, int tp, int32_t max_num_seqs) {

@@ -46,6 +46,8 @@ class Sampler {
   const int32_t* tokens() const { return tokens_.as<int32_t>(); }                  // device, [S] of the last sample()
   const LogprobResult* logprobs() const { return logprobs_.as<LogprobResult>(); }  // device, of the last sample() or score()
 
+  // What the constructor allocates. Further buffers are made when a request first needs them.
+  static size_t buffer_bytes(const Partition& partition, int32_t max_num_seqs);
   static size_t max_all_gather_bytes(const ModelConfig& config, int tp, int32_t max_num_seqs);
 
  private:

@@ -38,6 +38,8 @@ class Decoder {
   size_t activation_bytes() const { return activations_.bytes(); }
   // What activations will take, known before anything is allocated.
   static size_t activation_bytes(const ModelConfig& config, const RankShare& share, DType act, int64_t max_tokens);
+  // Likewise the rotary frequencies.
+  static size_t frequency_bytes(const ModelConfig& config) { return static_cast<size_t>(config.head_dim / 2) * sizeof(float); }
 
  private:
   struct Layer {

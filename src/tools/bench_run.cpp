@@ -7,10 +7,39 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/trace.h"
+#include "engine/rank_memory.h"
 #include "tools/device_rates.h"
 #include "tools/version.h"
 
 namespace lockstep {
+namespace {
+
+// What `lockstep plan --bench` compares with what it predicts: the limits, and the memory of rank 0 in bytes.
+void add_memory(nlohmann::ordered_json& results, ModelRunner& runner, const EngineOptions& engine) {
+  const RunnerLimits& limits = runner.limits();
+  results["limits"] = {{"max_model_len", limits.max_model_len},
+                       {"max_num_seqs", limits.max_num_seqs},
+                       {"max_num_batched_tokens", limits.max_num_batched_tokens},
+                       {"block_size", runner.cache().layout().block_size},
+                       {"gpu_memory_utilization", engine.gpu_memory_utilization}};
+  const Backend& backend = runner.backend();
+  const RankMemory memory = rank_memory(runner.config(), runner.partition(), runner.weights().dtype(),
+                                        backend.activation_dtype(runner.weights().dtype()), limits, runner.cache().layout());
+  results["memory"] = {{"weights", memory.weights},
+                       {"activations", memory.activations},
+                       {"buffers", memory.buffers},
+                       {"kv_cache", memory.kv_block * runner.cache().num_blocks()},
+                       {"kv_tokens", runner.cache().num_blocks() * runner.cache().layout().block_size}};
+  if (backend.kind() != DeviceKind::kCuda) return;
+  const MemoryInfo now = backend.memory();
+  results["memory"]["device_total"] = runner.device_memory().total;
+  results["memory"]["device_used_before_weights"] = runner.device_memory().used_before_weights;
+  results["memory"]["device_used_before_steps"] = runner.device_memory().used_before_steps;
+  results["memory"]["device_used"] = now.total_bytes - now.free_bytes;
+  results["memory"]["cuda_graphs"] = runner.num_graphs();
+}
+
+}  // namespace
 
 int64_t BenchRun::add(std::vector<int32_t> prompt, int32_t output_len) {
   SamplingParams params = options_.sampling;
@@ -116,6 +145,7 @@ int run_bench(const World& world, const CommandLine& command_line, const BenchOp
   }
   std::fflush(stdout);
   if (run.first_token_seconds()) results["first_token_seconds"] = *run.first_token_seconds();
+  add_memory(results, *runner, engine_options);
   results["all_reduce_calls"] = counters.all_reduce_calls;
   results["all_reduce_bytes"] = counters.all_reduce_bytes;
   write_results(options.json, results);

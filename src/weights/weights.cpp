@@ -13,17 +13,6 @@ namespace {
 
 constexpr size_t kAlignment = 256;  // bytes; of every parameter, for vector and TMA loads
 
-size_t bytes_of(const Parameter& p, DType dtype) {
-  const size_t bytes = static_cast<size_t>(p.rows * p.cols) * size_of(dtype);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-size_t bytes_of(const Partition& partition, DType dtype) {
-  size_t bytes = 0;
-  for (const Parameter& p : partition.parameters) bytes += bytes_of(p, dtype);
-  return bytes;
-}
-
 // FNV-1a (Fowler, Noll, Vo), then mixed with the seed: the same for a tensor however it is cut.
 uint64_t tensor_seed(std::string_view tensor, uint64_t seed) {
   uint64_t hash = 0xcbf29ce484222325ull;
@@ -38,13 +27,24 @@ bool is_norm(std::string_view tensor) {
 
 }  // namespace
 
+size_t Weights::bytes_needed(const Parameter& p, DType dtype) {
+  const size_t bytes = static_cast<size_t>(p.rows * p.cols) * size_of(dtype);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+size_t Weights::bytes_needed(const Partition& partition, DType dtype) {
+  size_t bytes = 0;
+  for (const Parameter& p : partition.parameters) bytes += bytes_needed(p, dtype);
+  return bytes;
+}
+
 Weights::Weights(Backend& backend, const Partition& partition, DType dtype)
-    : dtype_(dtype), buffer_(backend, bytes_of(partition, dtype), "weights") {
+    : dtype_(dtype), buffer_(backend, bytes_needed(partition, dtype), "weights") {
   size_t offset = 0;
   for (const Parameter& p : partition.parameters) {
     const bool fresh = views_.emplace(p.name, TensorView(buffer_.as<char>() + offset, dtype, p.rows, p.cols)).second;
     check(fresh, "the partition has parameter '{}' twice", p.name);
-    offset += bytes_of(p, dtype);
+    offset += bytes_needed(p, dtype);
   }
 }
 

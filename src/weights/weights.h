@@ -25,8 +25,10 @@ class Weights {
  public:
   // Allocates every parameter of the partition in `dtype`, in one buffer, each 256-byte aligned; contents undefined.
   Weights(Backend& backend, const Partition& partition, DType dtype);
-  TensorView get(const std::string& name) const;   // throws Error for an unknown name
-  TensorView find(const std::string& name) const;  // data == nullptr for an unknown name
+  static size_t bytes_needed(const Partition& partition, DType dtype);  // what that allocates
+  static size_t bytes_needed(const Parameter& parameter, DType dtype);  // of it, one parameter's
+  TensorView get(const std::string& name) const;                        // throws Error for an unknown name
+  TensorView find(const std::string& name) const;                       // data == nullptr for an unknown name
   DType dtype() const { return dtype_; }
   const void* data() const { return buffer_.data(); }
   size_t bytes() const { return buffer_.bytes(); }

@@ -9,18 +9,13 @@
 #include "base/error.h"
 #include "comm/agree.h"
 #include "comm/backoff.h"
+#include "comm/peer_memory_size.h"
 #include "kernels/cuda/launch.h"
 
 namespace lockstep {
 namespace {
 
 using cuda::check_cuda;
-
-// CUDA maps IPC memory in units of 2 MiB: a region that fills them shares nothing else with the peers.
-constexpr size_t kGranule = size_t{2} << 20;
-constexpr size_t kMinSlotBytes = size_t{256} << 10, kMaxSlotBytes = size_t{8} << 20;
-
-size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 int multiprocessors() {
   int device = 0, count = 0;
@@ -38,8 +33,8 @@ PeerCommunicator::PeerCommunicator(const World& world, Backend& backend, size_t 
     : world_(world), backend_(backend), exceptions_at_start_(std::uncaught_exceptions()) {
   view_.rank = world.rank();
   view_.size = world.size();
-  view_.slot_bytes = round_up(std::clamp(max_bytes, kMinSlotBytes, kMaxSlotBytes), 256);
-  const size_t bytes = round_up(cuda::peer_region_bytes(view_.slot_bytes), kGranule);
+  view_.slot_bytes = peer_slot_bytes(max_bytes);
+  const size_t bytes = peer_memory_bytes(max_bytes);
   try {
     cudaIpcMemHandle_t handle{};
     int blocks = 1;

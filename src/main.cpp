@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "comm/world.h"
 #include "config/command_line.h"
+#include "plan/run_plan.h"
 #include "tools/bench_comm.h"
 #include "tools/bench_engine.h"
 #include "tools/bench_kernels.h"
@@ -43,6 +44,7 @@ int run_tool(const CommandLine& command_line) {
       const EngineOptions engine = resolve_engine_options(command_line);
       return run_config(engine.model, engine, std::cout);
     }
+    case Command::kPlan: return run_plan(command_line, std::cout);
     case Command::kBenchTokenize: return run_bench_tokenize(command_line.bench_tokenize, std::cout);
     case Command::kTokenize: return run_tokenize(command_line.tokenize, std::cin, std::cout);
     default: fail("not a tool");
@@ -50,8 +52,8 @@ int run_tool(const CommandLine& command_line) {
 }
 
 bool is_tool(Command command) {
-  return command == Command::kInspect || command == Command::kConfig || command == Command::kTokenize ||
-         command == Command::kBenchTokenize;
+  return command == Command::kPlan || command == Command::kInspect || command == Command::kConfig ||
+         command == Command::kTokenize || command == Command::kBenchTokenize;
 }
 
 int print_and_exit(const ExitRequest& request) {

@@ -43,21 +43,24 @@ void CliFlags::apply() const {
   }
 }
 
+void add_engine_flag(CliFlags& flags, CommandLine& result, const EngineFlag& flag) {
+  const std::string help = fmt::format("{} (default: {})", flag.help, flag.get(EngineOptions{}));
+  const auto handler = [&flag, &result](const std::string& text) {
+    flag.set(result.engine, text);
+    result.engine_flags.emplace_back(flag.names.front(), text);
+  };
+  if (flag.type == FlagType::kBoolean) {
+    flags.flag(fmt::format("--{0},!--no-{0}", flag.names.front()), help, handler)->group("Engine");
+    return;
+  }
+  std::string names;
+  for (const std::string_view name : flag.names) names += fmt::format("{}--{}", names.empty() ? "" : ",", name);
+  flags.value(names, flag.value_name, help, handler)->group("Engine");
+}
+
 void add_engine_flags(CliFlags& flags, CommandLine& result, bool bench_comm) {
   for (const EngineFlag& flag : engine_flags()) {
-    if (bench_comm && !flag.for_bench_comm) continue;
-    const std::string help = fmt::format("{} (default: {})", flag.help, flag.get(EngineOptions{}));
-    const auto handler = [&flag, &result](const std::string& text) {
-      flag.set(result.engine, text);
-      result.engine_flags.emplace_back(flag.names.front(), text);
-    };
-    if (flag.type == FlagType::kBoolean) {
-      flags.flag(fmt::format("--{0},!--no-{0}", flag.names.front()), help, handler)->group("Engine");
-      continue;
-    }
-    std::string names;
-    for (const std::string_view name : flag.names) names += fmt::format("{}--{}", names.empty() ? "" : ",", name);
-    flags.value(names, flag.value_name, help, handler)->group("Engine");
+    if (!bench_comm || flag.for_bench_comm) add_engine_flag(flags, result, flag);
   }
 }
 

@@ -11,6 +11,8 @@
 
 namespace lockstep {
 
+struct EngineFlag;
+
 // The flags of one subcommand and what to do with their values.
 class CliFlags {
  public:
@@ -41,6 +43,8 @@ class CliFlags {
 
 // Each adds its subcommand's flags; they write into `result`, which must outlive the flags.
 void add_engine_flags(CliFlags& flags, CommandLine& result, bool bench_comm);
+// Of the engine's flags, that one.
+void add_engine_flag(CliFlags& flags, CommandLine& result, const EngineFlag& flag);
 void add_sampling_flags(CliFlags& flags, SamplingParams& sampling);
 void add_profile_flags(CliFlags& flags, ProfileOptions& profile);
 void add_generate(CliFlags& flags, CommandLine& result);
@@ -52,6 +56,7 @@ void add_bench_comm(CliFlags& flags, CommandLine& result);
 void add_bench_load(CliFlags& flags, CommandLine& result);
 void add_bench_engine(CliFlags& flags, CommandLine& result);
 void add_bench_tokenize(CliFlags& flags, CommandLine& result);
+void add_plan(CliFlags& flags, CommandLine& result);
 void add_inspect(CliFlags& flags, CommandLine& result);
 void add_config(CliFlags& flags, CommandLine& result);
 void add_tokenize(CliFlags& flags, CommandLine& result);

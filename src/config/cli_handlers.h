@@ -1,6 +1,9 @@
 // Handlers that the flags of several subcommands share: from the text of a value to its place.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -35,6 +38,31 @@ inline CliFlags::Handler into_text(T& target, const char* allowed) {
   return [&target, allowed](const std::string& text) {
     check(!text.empty(), "'' is not allowed; allowed: {}", allowed);
     target = text;
+  };
+}
+
+// Prompts that are computed together, and the tokens of each.
+using Shapes = std::vector<BenchPrefillOptions::Shape>;
+
+inline std::string describe(const Shapes& shapes) {
+  std::string text;
+  for (const auto& [batch, length] : shapes) text += fmt::format("{}{}x{}", text.empty() ? "" : ",", batch, length);
+  return text;
+}
+
+// "1x2048,4x512"
+inline CliFlags::Handler into_shapes(Shapes& target) {
+  return [&target](const std::string& text) {
+    target.clear();
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.find(',', begin), text.size());
+      const std::string part = text.substr(begin, end - begin);
+      const size_t cross = part.find('x');
+      check(cross != std::string::npos, "'{}' is not allowed; allowed: BATCHxLENGTH between commas, as in 1x2048,4x512", text);
+      target.push_back({static_cast<int32_t>(parse_integer(part.substr(0, cross), 1, 65536)),
+                        static_cast<int32_t>(parse_integer(part.substr(cross + 1), 1, kMaxInt32))});
+      begin = end + 1;
+    }
   };
 }
 

@@ -65,6 +65,8 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
   add(*bench, Command::kBenchLoad, "load", "How fast each rank gets its weights, beside what the files give", add_bench_load);
   add(*bench, Command::kBenchEngine, "engine", "Time that the engine adds to a step of the model", add_bench_engine);
   add(*bench, Command::kBenchTokenize, "tokenize", "Rate of a tokenizer on one core", add_bench_tokenize);
+  add(app, Command::kPlan, "plan",
+      "What a model needs and how fast it is on GPUs that are not here, and how many of them to take", add_plan);
   add(app, Command::kInspect, "inspect", "List a checkpoint's tensors and, with -tp N, who gets what", add_inspect);
   add(app, Command::kConfig, "config", "Print the resolved model and engine options as YAML", add_config);
   add(app, Command::kTokenize, "tokenize", "Turn lines of stdin into JSON arrays of token ids", add_tokenize);
@@ -78,6 +80,10 @@ void check_together(const CommandLine& line) {
     check(!g.prompts.empty() || !g.prompts_file.empty(), "no prompt; give -p TEXT, --prompts FILE or --prompt-token-ids ID,...");
     check(g.sampling.min_tokens <= g.sampling.max_tokens, "--min-tokens is {}; allowed: at most --max-tokens, {}",
           g.sampling.min_tokens, g.sampling.max_tokens);
+  }
+  if (line.command == Command::kPlan) {
+    check(!line.engine.model.empty() || !line.plan.bench.empty(),
+          "no model; give --model DIR, a YAML file or a name, or --bench FILE, which names its own");
   }
   if (line.command == Command::kBenchLatency) {
     const BenchLatencyOptions& b = line.bench_latency;
@@ -105,6 +111,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
       "Examples:\n"
       "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
       "  mpirun -np 2 lockstep bench latency --model qwen2.5-0.5b --load-format dummy\n"
+      "  lockstep plan --model llama-3-70b --gpu h100-80gb\n"
       "  lockstep inspect DIR -tp 4\n"
       "  lockstep config --model llama-3-8b\n"
       "  echo Hello | lockstep tokenize --model DIR\n"
@@ -142,13 +149,15 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
 }
 
 EngineOptions resolve_engine_options(const CommandLine& command_line) {
+  return resolve_engine_options(
+      command_line, command_line.engine.model.empty() ? std::filesystem::path() : find_model(command_line.engine.model));
+}
+
+EngineOptions resolve_engine_options(const CommandLine& command_line, const std::filesystem::path& found) {
   EngineOptions options;
   options.model = command_line.engine.model;
   options.tokenizer = command_line.engine.tokenizer;
-  if (!options.model.empty()) {
-    const std::filesystem::path found = find_model(options.model);
-    if (!leads_to_directory(found)) apply_engine_section(found, options);
-  }
+  if (!found.empty() && !leads_to_directory(found)) apply_engine_section(found, options);
   for (const auto& [name, value] : command_line.engine_flags) find_engine_flag(name)->set(options, value);
   return options;
 }

@@ -24,6 +24,7 @@ enum class Command {
   kBenchLoad,
   kBenchEngine,
   kBenchTokenize,
+  kPlan,
   kInspect,
   kConfig,
   kTokenize
@@ -120,6 +121,30 @@ struct BenchEngineOptions {
   bool has_text() const { return !tokenizer.empty(); }
 };
 
+enum class PlanFormat { kText, kMarkdown, kJson };
+
+struct PlanOptions {
+  std::string gpu;  // empty: all that are known, in one table
+  int32_t gpus_per_node = 8;
+  int32_t nodes = 1;
+  std::string interconnect;  // empty: the GPU's
+  std::string network;       // empty: InfiniBand NDR
+  int32_t nics_per_node = 1;
+  int32_t tensor_parallel_size = 0;  // 0: every degree up to all GPUs
+  std::string dtype = "auto";
+  std::string kv_cache_dtype = "auto";
+  int32_t quantization_group = 0;  // 0: the format's usual one
+  int64_t concurrency = 1;         // sequences at once
+  int64_t context = 0;             // of a decode step; 0: 1024, or the longest there may be
+  std::vector<int32_t> batch_sizes = {1, 8, 32, 128};
+  std::vector<BenchPrefillOptions::Shape> shapes = {{1, 2048}, {64, 2048}};
+  double max_latency_ms = 0.0;  // of a token; 0: any
+  PlanFormat output_format = PlanFormat::kText;
+  std::filesystem::path json;                // results also go here; empty: nowhere
+  std::filesystem::path plot;                // an SVG; empty: none
+  std::vector<std::filesystem::path> bench;  // results of benchmarks to compare with
+};
+
 struct InspectOptions {
   std::filesystem::path directory;   // a Hugging Face directory
   int32_t tensor_parallel_size = 0;  // 0: only list the tensors
@@ -151,6 +176,7 @@ struct CommandLine {
   BenchLoadOptions bench_load;
   BenchEngineOptions bench_engine;
   BenchTokenizeOptions bench_tokenize;
+  PlanOptions plan;
   InspectOptions inspect;
   TokenizeOptions tokenize;
 };
@@ -169,5 +195,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
 // The engine options in force: the command line wins over the `engine:` section of the model's YAML file (if it is one), which
 // wins over the defaults. Throws Error naming file, line, key, value and what is allowed.
 EngineOptions resolve_engine_options(const CommandLine& command_line);
+// The same where the model's files are known: a YAML file or a directory.
+EngineOptions resolve_engine_options(const CommandLine& command_line, const std::filesystem::path& found);
 
 }  // namespace lockstep

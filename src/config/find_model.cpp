@@ -13,8 +13,8 @@ namespace lockstep {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<fs::path> catalogue_directories() {
-  const fs::path below = fs::path("configs") / "models";
+std::vector<fs::path> catalogue_directories(const std::string& folder) {
+  const fs::path below = fs::path("configs") / folder;
   std::vector<fs::path> directories = {below};
   std::error_code error;
   const fs::path executable = fs::read_symlink("/proc/self/exe", error);
@@ -26,16 +26,6 @@ std::vector<fs::path> catalogue_directories() {
     }
   }
   return directories;
-}
-
-std::vector<std::string> catalogue_names(const fs::path& directory) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error)) {
-    if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 }  // namespace
@@ -52,16 +42,38 @@ fs::path find_model(const fs::path& path) {
   }
   check(!path.has_parent_path() && path.extension() != ".yaml" && path.extension() != ".yml", "{}: no such file or directory",
         path.string());
-  std::vector<std::string> looked, names;
-  for (const fs::path& directory : catalogue_directories()) {
-    fs::path file = directory / path;
-    file += ".yaml";
-    if (fs::is_regular_file(file, error)) return file;
-    looked.push_back(file.string());
-    if (names.empty()) names = catalogue_names(directory);
-  }
+  if (const fs::path file = find_in_catalogue("models", path); !file.empty()) return file;
+  const Catalogue catalogue = find_catalogue("models");
+  std::vector<std::string> names;
+  for (const fs::path& file : catalogue.files) names.push_back(file.stem().string());
+  std::vector<std::string> looked;
+  for (const std::string& directory : catalogue.looked) looked.push_back(fmt::format("{}/{}.yaml", directory, path.string()));
   fail("{}: no such directory, and no model of that name at {}{}{}", path.string(), fmt::join(looked, ", "),
        names.empty() ? "" : "; known names: ", fmt::join(names, ", "));
+}
+
+Catalogue find_catalogue(const std::string& folder) {
+  Catalogue catalogue;
+  for (const fs::path& directory : catalogue_directories(folder)) {
+    catalogue.looked.push_back(directory.string());
+    if (!catalogue.files.empty()) continue;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(directory, error)) {
+      if (entry.path().extension() == ".yaml") catalogue.files.push_back(entry.path());
+    }
+  }
+  std::sort(catalogue.files.begin(), catalogue.files.end());
+  return catalogue;
+}
+
+fs::path find_in_catalogue(const std::string& folder, const fs::path& name) {
+  std::error_code error;
+  for (const fs::path& directory : catalogue_directories(folder)) {
+    fs::path file = directory / name;
+    file += ".yaml";
+    if (fs::is_regular_file(file, error)) return file;
+  }
+  return {};
 }
 
 }  // namespace lockstep

@@ -156,7 +156,7 @@ int64_t max_tp(const ModelConfig& config) {
   return std::max({config.num_heads, ceil_div(config.intermediate_size, kFfnUnit), ceil_div(config.vocab_size, kVocabUnit)});
 }
 
-RankShare rank_share(const ModelConfig& config, int tp, int rank) {
+RankShare rank_share(const ModelConfig& config, int tp, int rank, int64_t ffn_unit) {
   check(config.num_kv_heads > 0 && config.num_heads > 0 && config.num_heads % config.num_kv_heads == 0,
         "{} query heads cannot share {} KV heads evenly", config.num_heads, config.num_kv_heads);
   check_tp(config, tp);
@@ -167,7 +167,7 @@ RankShare rank_share(const ModelConfig& config, int tp, int rank) {
   const int64_t group = config.group();
   const int64_t first_kv = share.q_heads.begin / group;
   share.kv_heads = {first_kv, share.q_heads.size() > 0 ? ceil_div(share.q_heads.end, group) : first_kv};
-  share.ffn = deal(config.intermediate_size, kFfnUnit, tp, rank);
+  share.ffn = deal(config.intermediate_size, ffn_unit, tp, rank);
   share.vocab = deal(config.vocab_size, kVocabUnit, tp, rank);
   share.heads.q_heads = static_cast<int32_t>(share.q_heads.size());
   share.heads.kv_heads = static_cast<int32_t>(share.kv_heads.size());
@@ -194,11 +194,11 @@ int64_t Partition::checkpoint_bytes(size_t element_size) const {
   return n * static_cast<int64_t>(element_size);
 }
 
-Partition make_partition(const ModelConfig& config, int tp, int rank) {
+Partition make_partition(const ModelConfig& config, int tp, int rank, int64_t ffn_unit) {
   Partition partition;
   partition.tp = tp;
   partition.rank = rank;
-  partition.share = rank_share(config, tp, rank);
+  partition.share = rank_share(config, tp, rank, ffn_unit);
   const Range vocab = partition.share.vocab;
   const Range hidden = {0, config.hidden_size};
 

@@ -42,7 +42,8 @@ struct RankShare {
   Range vocab;
   HeadLayout heads;  // local counts and how query heads find their KV head
 };
-RankShare rank_share(const ModelConfig& config, int tp, int rank);
+// ffn_unit: columns that stay together; a multiple of kFfnUnit, more where a quantization group is larger.
+RankShare rank_share(const ModelConfig& config, int tp, int rank, int64_t ffn_unit = kFfnUnit);
 
 // The largest vocabulary shard over all ranks: the padded width of a gathered row of logits.
 int64_t max_vocab_shard(const ModelConfig& config, int tp);
@@ -108,6 +109,6 @@ int64_t max_tp(const ModelConfig& config);
 
 // Throws Error when tp cannot be done (tp < 1, or a rank would hold nothing at all: tp > max_tp()), naming the tp that are
 // possible, and when rank is not in [0, tp).
-Partition make_partition(const ModelConfig& config, int tp, int rank);
+Partition make_partition(const ModelConfig& config, int tp, int rank, int64_t ffn_unit = kFfnUnit);
 
 }  // namespace lockstep

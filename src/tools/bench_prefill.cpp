@@ -20,26 +20,10 @@ struct Row {
   double tokens() const { return static_cast<double>(shape.batch) * shape.length; }
 };
 
-// The floor of the steps into which the scheduler cuts these prompts: one after the other, `budget` tokens a step.
+// The floor of the steps into which the scheduler cuts these prompts.
 double prefill_floor(const FloorModel& floor, const Shape& shape, int64_t budget) {
   double seconds = 0.0;
-  StepShape step;
-  int64_t room = budget;
-  const auto end_step = [&] {
-    if (step.tokens > 0.0) seconds += floor.step_seconds(step);
-    step = {};
-    room = budget;
-  };
-  for (int32_t i = 0; i < shape.batch; ++i) {
-    for (int64_t begin = 0; begin < shape.length;) {
-      const int64_t end = std::min<int64_t>(begin + room, shape.length);
-      step += StepShape::chunk(begin, end, end == shape.length);
-      room -= end - begin;
-      begin = end;
-      if (room == 0) end_step();
-    }
-  }
-  end_step();
+  for (const StepShape& step : prefill_steps(shape.batch, shape.length, budget)) seconds += floor.step_seconds(step);
   return seconds;
 }
 

@@ -5,23 +5,6 @@
 
 namespace lockstep {
 
-StepShape& StepShape::operator+=(const StepShape& other) {
-  tokens += other.tokens;
-  sampled += other.sampled;
-  kv_tokens += other.kv_tokens;
-  attended += other.attended;
-  return *this;
-}
-
-StepShape StepShape::decode(double batch, double context) { return {batch, batch, batch * context, batch * context}; }
-
-StepShape StepShape::chunk(int64_t begin, int64_t end, bool sample) {
-  const auto b = static_cast<double>(begin);
-  const auto e = static_cast<double>(end);
-  // Token t attends to the t + 1 tokens up to itself.
-  return {e - b, sample ? 1.0 : 0.0, e, (e * (e + 1.0) - b * (b + 1.0)) / 2.0};
-}
-
 FloorModel::FloorModel(const ModelConfig& config, std::vector<DeviceRates> rates, size_t weight_size, size_t kv_size)
     : config_(config),
       rates_(std::move(rates)),

@@ -6,22 +6,9 @@
 
 #include "config/model_config.h"
 #include "partition/partition.h"
+#include "plan/step_shape.h"
 
 namespace lockstep {
-
-// What a step asks of the model. Doubles, so that it can also be the mean or the sum of many steps.
-struct StepShape {
-  double tokens = 0.0;     // query tokens
-  double sampled = 0.0;    // of them, those whose logits are needed
-  double kv_tokens = 0.0;  // sum over sequences of the tokens whose K and V are read
-  double attended = 0.0;   // sum over query tokens of the tokens that each attends to
-
-  StepShape& operator+=(const StepShape& other);
-  // One token of each of `batch` sequences, which have `context` tokens with it.
-  static StepShape decode(double batch, double context);
-  // The tokens [begin, end) of one prompt.
-  static StepShape chunk(int64_t begin, int64_t end, bool sample);
-};
 
 // What one rank can do.
 struct DeviceRates {

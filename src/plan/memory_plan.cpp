@@ -40,7 +40,9 @@ MemoryPlan plan_rank(const PlannedModel& stage, const Gpu& gpu, int tp, int rank
   plan.limits = choose_limits(options, stage.config, !gpu.cpu, need.workload);
   const DType dtype = stage.base_dtype();
   const DType act = gpu.cpu ? DType::kFloat32 : dtype;
-  const Partition partition = make_partition(stage.config, tp, rank, ffn_unit(stage));
+  ModelConfig one_layer = stage.config;  // what is asked of the partition here does not depend on the layers
+  one_layer.num_layers = 1;
+  const Partition partition = make_partition(one_layer, tp, rank, ffn_unit(stage));
   Partition widest =
       partition;  // as activations see it: an expert's columns are narrower than the dense layers', k of them wider
   if (stage.experts) {

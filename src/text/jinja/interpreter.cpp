@@ -14,6 +14,7 @@
 #include "text/jinja/scope.h"
 #include "text/jinja/syntax.h"
 #include "text/jinja/tests.h"
+#include "text/jinja/text_functions.h"
 
 namespace lockstep::text::jinja {
 
@@ -87,7 +88,16 @@ class Interpreter : public Run {
       if (self.is_none()) refuse(fmt::format("the function '{}' is not supported", function.name));
       refuse(fmt::format("the method '{}' of a value of type '{}' is not supported", function.name, type_name(self.kind())));
     }
-    return function.call(*this, self, arguments);
+    const Value made = function.call(*this, self, arguments);
+    if (!self.is_string() || !self.as<String>().is_markup) return made;
+    for (const Value& argument : arguments.positional) {
+      const bool is_escaped = argument.is_string() && argument.text().find_first_of("&<>'\"") != std::string::npos;
+      if (is_escaped && (made.is_string() || made.is_sequence())) {
+        refuse(fmt::format("the method '{}' of the result of the filter 'safe' escapes HTML, which is not supported",
+                           function.name));
+      }
+    }
+    return keep_markup(self, made);
   }
 
   void append(std::string& out, const Value& value) {
@@ -310,10 +320,14 @@ class Interpreter : public Run {
       refuse(fmt::format("the macro '{}' takes at most {} arguments, not {}", name, n.parameters.size(), num_positional));
     }
     const Enter inside(*this, inner);
+    std::vector<const Parameter*> missing;
     for (const Parameter& parameter : n.parameters) {
       if (inner->find_here(parameter.id) != nullptr) continue;
-      inner->set(parameter.id, parameter.fallback != nullptr ? evaluate(*parameter.fallback)
-                                                             : Value::undefined(Reason::kName, parameter.name.c_str()));
+      missing.push_back(&parameter);  // undefined for the defaults before its own
+      inner->set(parameter.id, Value::undefined(Reason::kName, parameter.name.c_str()));
+    }
+    for (const Parameter* parameter : missing) {
+      if (parameter->fallback != nullptr) inner->set(parameter->id, evaluate(*parameter->fallback));
     }
     std::string text;
     render(n.body, text);

@@ -9,6 +9,7 @@
 #include "text/jinja/format.h"
 #include "text/jinja/items.h"
 #include "text/jinja/loop.h"
+#include "text/jinja/text_functions.h"
 #include "text/utf8.h"
 
 namespace lockstep::text::jinja {
@@ -24,6 +25,20 @@ std::string_view symbol(Operator op) {
   if (a.is_undefined()) run.refuse_undefined(a);
   if (b.is_undefined()) run.refuse_undefined(b);
   run.refuse(fmt::format("'{}' between values of the types '{}' and '{}'", symbol(op), type_name(a.kind()), type_name(b.kind())));
+}
+
+// For HTML.
+void append_escaped(std::string_view text, std::string& out) {
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '\'': out += "&#39;"; break;
+      case '"': out += "&#34;"; break;
+      default: out += c;
+    }
+  }
 }
 
 Value integer_power(Run& run, int64_t base, int64_t exponent) {
@@ -115,7 +130,7 @@ Value repeat(Run& run, const Value& value, int64_t times) {
     } else if (!text.empty()) {
       for (int64_t i = 0; i < times; ++i) out += text;
     }
-    return run.string(std::move(out));
+    return keep_markup(value, run.string(std::move(out)));
   }
   constexpr int64_t kMaxItems = 1 << 20;
   const std::vector<Value>& items = value.items();
@@ -253,7 +268,7 @@ bool contains(Run& run, const Value& container, const Value& item) {
   }
   if (container.is(Kind::kDict)) {
     if (!run.is_key(item)) {
-      if (item.is_undefined()) return false;
+      if (!item.is_sequence() && !item.is(Kind::kDict)) return false;
       run.refuse_type("a key of a dict", item);
     }
     return container.as<Dict>().find(item) != nullptr;
@@ -292,15 +307,25 @@ bool compare(Run& run, Operator op, const Value& a, const Value& b) {
 Value calculate(Run& run, Operator op, const Value& a, const Value& b) {
   if (a.is_integer() && b.is_integer()) return integer_arithmetic(run, op, a.integer(), b.integer());
   if (a.is_number() && b.is_number()) return float_arithmetic(run, op, a.number(), b.number());
-  if (a.is_string() && op == Operator::kModulo) return run.string(format_percent(run, a.text(), b));
+  if (a.is_string() && op == Operator::kModulo) {
+    if (a.as<String>().is_markup) run.refuse("'%' with the result of the filter 'safe' escapes HTML, which is not supported");
+    return run.string(format_percent(run, a.text(), b));
+  }
   if (op == Operator::kAdd) {
     if (a.is_string() && b.is_string()) {
-      if (a.as<String>().is_markup != b.as<String>().is_markup)
-        run.refuse("'+' with the result of the filter 'safe' escapes HTML, which is not supported; use '~'");
+      const bool is_markup = a.as<String>().is_markup || b.as<String>().is_markup;
       std::string text;
       text.reserve(a.text().size() + b.text().size());
-      text.append(a.text()).append(b.text());
-      return run.string(std::move(text));
+      for (const Value& part : {a, b}) {
+        if (is_markup && !part.as<String>().is_markup) {
+          append_escaped(part.text(), text);  // as markupsafe does; a template with the filter `safe` must not be surprised here
+        } else {
+          text += part.text();
+        }
+      }
+      const Value sum = run.string(std::move(text));
+      sum.as<String>().is_markup = is_markup;
+      return sum;
     }
     if (a.is_sequence() && a.kind() == b.kind()) {
       std::vector<Value> items;
@@ -369,12 +394,12 @@ Value slice(Run& run, const Value& object, const Value& start, const Value& stop
   }
   if (object.is_string()) {
     const std::string_view text = object.text();
-    if (stride == 1) return run.string(std::string(characters_between(text, first, std::max(first, last))));
+    if (stride == 1) return keep_markup(object, run.string(std::string(characters_between(text, first, std::max(first, last)))));
     std::vector<std::string_view> characters;
     for (size_t i = 0; i < text.size(); i += utf8_length(text[i])) characters.push_back(text.substr(i, utf8_length(text[i])));
     std::string out;
     for (int64_t k = 0; k < count; ++k) out += characters[static_cast<size_t>(first + k * stride)];
-    return run.string(std::move(out));
+    return keep_markup(object, run.string(std::move(out)));
   }
   std::vector<Value> items;
   items.reserve(static_cast<size_t>(count));

@@ -19,10 +19,11 @@ namespace lockstep::text::jinja {
 
 namespace {
 
-template <std::string (*F)(std::string_view)>
+template <std::string (*F)(std::string_view), bool kKeepsMarkup = true>
 Value change(Run& run, const Value& self, Arguments& arguments) {
   const Bound none(run, "this filter", arguments, {});
-  return run.string(F(to_text(run, self)));
+  const Value made = run.string(F(to_text(run, self)));
+  return kKeepsMarkup ? keep_markup(self, made) : made;
 }
 
 // Each word begins with an upper case letter; words begin behind blanks and opening brackets.
@@ -62,8 +63,9 @@ Value safe(Run& run, const Value& self, Arguments& arguments) {
 Value trim(Run& run, const Value& self, Arguments& arguments) {
   const Bound bound(run, "the filter 'trim'", arguments, {"chars"});
   const std::string text = to_text(run, self);
-  return run.string(
-      std::string(bound.is_none(0) ? strip_space(text, true, true) : strip_characters(text, bound.text(0), true, true)));
+  const std::string_view trimmed =
+      bound.is_none(0) ? strip_space(text, true, true) : strip_characters(text, bound.text(0), true, true);
+  return keep_markup(self, run.string(std::string(trimmed)));
 }
 
 Value replace(Run& run, const Value& self, Arguments& arguments) {
@@ -232,7 +234,7 @@ constexpr Builtin kFilters[] = {
     {"replace", replace},
     {"safe", safe},
     {"string", string},
-    {"title", change<title>},
+    {"title", change<title, false>},
     {"tojson", tojson},
     {"trim", trim},
     {"truncate", truncate},

@@ -152,6 +152,15 @@ bool is_upper_text(std::string_view text) {
   return any;
 }
 
+Value keep_markup(const Value& from, Value made) {
+  if (!from.is_string() || !from.as<String>().is_markup) return made;
+  if (made.is_string()) made.as<String>().is_markup = true;
+  if (made.is_sequence()) {
+    for (const Value& part : made.items()) keep_markup(from, part);
+  }
+  return made;
+}
+
 std::vector<Value> strings(Run& run, const std::vector<std::string_view>& parts) {
   std::vector<Value> out;
   out.reserve(parts.size());

@@ -20,6 +20,8 @@ std::string replace_text(Run& run, std::string_view text, std::string_view old, 
 std::string justified(std::string_view text, int64_t width, std::string_view fill, char align);  // align: < > ^
 bool is_lower_text(std::string_view text);
 bool is_upper_text(std::string_view text);
+// `made` of `from`, just now; where the one came of the filter `safe`, the other does, too.
+Value keep_markup(const Value& from, Value made);
 std::vector<Value> strings(Run& run, const std::vector<std::string_view>& parts);
 
 }  // namespace lockstep::text::jinja

@@ -83,8 +83,9 @@ std::vector<std::vector<int32_t>> encode_prompts(const GenerateOptions& options,
     check(tokenizer != nullptr,
           "a prompt is text, but {} has no tokenizer.json; use --prompt-token-ids, or name one with --tokenizer", engine.model);
     // A chat template spells its special tokens out; a plain prompt gets those that the tokenizer adds (BOS).
-    prompts.push_back(chat ? tokenizer->encode(chat->render({{"user", text}}), /*add_special_tokens=*/false)
-                           : tokenizer->encode(text, /*add_special_tokens=*/true));
+    prompts.push_back(
+        chat ? tokenizer->encode(chat->render(std::vector<ChatMessage>{{"user", text}}), /*add_special_tokens=*/false)
+             : tokenizer->encode(text, /*add_special_tokens=*/true));
   }
   return prompts;
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <variant>
 
+#include "app/batch.h"
 #include "app/generate.h"
 #include "base/env.h"
 #include "base/error.h"
@@ -83,7 +84,7 @@ void check_agreement(const World& world, const Parsed& parsed, const std::string
 }
 
 // With the other ranks: everything that runs a model, and whatever a launcher started several times.
-int run_in_world(World& world, const Parsed& parsed, const std::string& arguments) {
+int run_in_world(World& world, const Env& env, const Parsed& parsed, const std::string& arguments) {
   check_agreement(world, parsed, arguments);
   if (const auto* request = std::get_if<ExitRequest>(&parsed)) {
     return world.is_root() ? print_and_exit(*request) : request->code;
@@ -103,6 +104,7 @@ int run_in_world(World& world, const Parsed& parsed, const std::string& argument
     case Command::kBenchThroughput: return run_bench_throughput(world, command_line);
     case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
+    case Command::kBatch: return run_batch(world, command_line, env.launcher_world_size.has_value());
     case Command::kBenchEngine: return run_bench_engine(world, command_line);
     case Command::kBenchLoad: return run_bench_load(world, command_line);
     default: return run_generate(world, command_line);
@@ -125,7 +127,7 @@ int run(int argc, char** argv) {
   World world(argc, argv);
   try {
     set_up_logging(env.log_level, world.rank(), world.size(), world.host());
-    return run_in_world(world, parsed, arguments);
+    return run_in_world(world, env, parsed, arguments);
   } catch (const PhaseFailed&) {
     return 1;  // printed once by the rank it concerns; MPI ends in order
   } catch (const Error& error) {

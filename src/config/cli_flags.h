@@ -48,6 +48,7 @@ void add_engine_flag(CliFlags& flags, CommandLine& result, const EngineFlag& fla
 void add_sampling_flags(CliFlags& flags, SamplingParams& sampling);
 void add_profile_flags(CliFlags& flags, ProfileOptions& profile);
 void add_generate(CliFlags& flags, CommandLine& result);
+void add_batch(CliFlags& flags, CommandLine& result);
 void add_bench_latency(CliFlags& flags, CommandLine& result);
 void add_bench_prefill(CliFlags& flags, CommandLine& result);
 void add_bench_throughput(CliFlags& flags, CommandLine& result);

@@ -52,6 +52,7 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
     add_flags(all.back().flags, result);
   };
   add(app, Command::kGenerate, "generate", "Continue prompts", add_generate);
+  add(app, Command::kBatch, "batch", "Answer a file of requests; goes on where it was when it is started again", add_batch);
   CLI::App* bench = app.add_subcommand("bench", "Measure speed");
   bench->require_subcommand(1);
   add(*bench, Command::kBenchLatency, "latency", "Time of a decode step over batch sizes and contexts, beside its floor",
@@ -110,6 +111,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
   app.footer(
       "Examples:\n"
       "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
+      "  mpirun -np 2 lockstep batch --model DIR -i in.jsonl -o out.jsonl\n"
       "  mpirun -np 2 lockstep bench latency --model qwen2.5-0.5b --load-format dummy\n"
       "  lockstep plan --model llama-3-70b --gpu h100-80gb\n"
       "  lockstep inspect DIR -tp 4\n"

@@ -16,6 +16,7 @@ namespace lockstep {
 
 enum class Command {
   kGenerate,
+  kBatch,
   kBenchLatency,
   kBenchPrefill,
   kBenchThroughput,
@@ -47,6 +48,26 @@ struct GenerateOptions {
   OutputFormat output_format = OutputFormat::kText;
   SamplingParams sampling;
   ProfileOptions profile;  // of the first steps
+};
+
+// Of an input that several jobs share: line l (from 1) is that of the job with this index where (l - 1) % count == index.
+struct BatchShard {
+  int32_t index = 0;
+  int32_t count = 1;
+  bool has(int64_t line) const { return (line - 1) % count == index; }
+};
+
+struct BatchOptions {
+  std::filesystem::path input;
+  std::filesystem::path output;
+  bool ordered = false;  // answers in the order of the lines, else as they are done
+  BatchShard shard;
+  bool restart = false;               // overwrite what an earlier job has written
+  uint64_t seed = 0;                  // of requests that give none
+  std::filesystem::path status_file;  // empty: beside the output
+  double lock_timeout_s = 30.0;       // for another process to let go of the output
+  double drain_timeout_s = 60.0;      // for what has begun, after a signal
+  std::vector<std::string> served_model_names;
 };
 
 // What every benchmark that runs a model takes.
@@ -168,6 +189,7 @@ struct CommandLine {
     return std::any_of(engine_flags.begin(), engine_flags.end(), [&](const auto& flag) { return flag.first == name; });
   }
   GenerateOptions generate;
+  BatchOptions batch;
   BenchLatencyOptions bench_latency;
   BenchPrefillOptions bench_prefill;
   BenchThroughputOptions bench_throughput;

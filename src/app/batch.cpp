@@ -1,0 +1,118 @@
+#include "app/batch.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "app/batch_identity.h"
+#include "app/batch_input.h"
+#include "app/batch_job.h"
+#include "app/batch_output.h"
+#include "app/prompts.h"
+#include "app/request_encoder.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "comm/parent_watch.h"
+#include "comm/stop_signal.h"
+#include "engine/bring_up.h"
+#include "engine/engine.h"
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What rank 0 has of the job besides the model.
+struct Files {
+  std::unique_ptr<Tokenizer> tokenizer;
+  BatchInputSummary input;
+  std::unique_ptr<BatchLock> lock;
+  std::unique_ptr<BatchOutput> output;
+};
+
+fs::path beside(const fs::path& file, const char* suffix) { return fs::path(file.string() + suffix); }
+
+Files open_files(const BatchOptions& options, const EngineOptions& engine, const ModelConfig& config) {
+  Files files;
+  std::error_code ignored;
+  check(!fs::equivalent(options.input, options.output, ignored), "-i and -o both name {}", options.input.string());
+  files.lock = std::make_unique<BatchLock>(beside(options.output, ".lock"), options.lock_timeout_s);
+  files.tokenizer = load_tokenizer(config, engine);
+  files.input = summarize_batch_input(options.input, options.shard);
+  files.output =
+      std::make_unique<BatchOutput>(options.output, batch_identity(options, files.input, engine, config), options.restart);
+  if (files.output->num_done() > 0) {
+    spdlog::info("{}: goes on after {} of {} answers", options.output.string(), files.output->num_done(),
+                 files.input.num_requests);
+  }
+  return files;
+}
+
+std::vector<std::string> model_names(const BatchOptions& options, const std::string& model) {
+  if (!options.served_model_names.empty()) return options.served_model_names;
+  std::vector<std::string> names = {model};
+  const fs::path path = fs::path(model).lexically_normal();
+  const std::string last = (path.has_filename() ? path : path.parent_path()).filename().string();
+  if (last != model && !last.empty()) names.push_back(last);
+  return names;
+}
+
+fs::path tokenizer_directory(const EngineOptions& engine, const ModelConfig& config) {
+  const fs::path path = engine.tokenizer.empty() ? config.tokenizer : fs::path(engine.tokenizer);
+  return leads_to_directory(path) ? path : path.parent_path();
+}
+
+int run_root(const World& world, ModelRunner& runner, const EngineOptions& engine_options, const BatchOptions& options,
+             Files& files, const StopSignal& stop) {
+  const RequestEncoder encoder(runner.config(), files.tokenizer.get(), tokenizer_directory(engine_options, runner.config()),
+                               model_names(options, engine_options.model), runner.limits().max_model_len);
+  Engine engine(world, runner, engine_options, files.tokenizer.get());
+  int code = 0;
+  {
+    BatchReader reader(options.input, encoder, options.seed,
+                       [&](int64_t line) { return options.shard.has(line) && !files.output->is_done(line); });
+    BatchJob job(engine, encoder, reader, *files.output, options, files.input.num_requests, runner.limits().max_num_seqs);
+    const bool finished = job.run(stop);
+    if (!finished) code = stop.number() == SIGINT ? stop.exit_code() : kRequeueExitCode;
+    spdlog::info("{}: {}", options.output.string(), job.summary());
+  }
+  engine.shutdown();
+  return code;
+}
+
+}  // namespace
+
+int run_batch(const World& world, const CommandLine& command_line, bool has_launcher) {
+  const StopSignal stop(StopSignal::Also::kUser1);
+  std::optional<ParentWatch> watch;
+  if (has_launcher) watch.emplace();
+  BatchOptions options = command_line.batch;
+  if (options.status_file.empty()) options.status_file = beside(options.output, ".status.json");
+  EngineOptions engine;
+  ModelConfig config;
+  Files files;
+  world.phase("reading the model's configuration", [&] {
+    engine = resolve_engine_options(command_line);
+    config = load_model_config(engine.model, engine.max_model_len);
+  });
+  world.phase("opening the batch", [&] {
+    if (world.is_root()) files = open_files(options, engine, config);
+  });
+  const int64_t left = world.is_root() ? files.input.num_requests - files.output->num_done() : 0;
+  if (world.all_max(left, "the size of the batch") == 0) {
+    if (world.is_root())
+      spdlog::info("{}: all {} requests are answered already", options.output.string(), files.input.num_requests);
+    return 0;
+  }
+  const std::unique_ptr<ModelRunner> runner = bring_up(world, engine, config, Workload{});
+  int code = 0;
+  if (world.is_root()) {
+    code = run_root(world, *runner, engine, options, files, stop);
+  } else {
+    serve_rank(world, *runner, engine);  // rank 0 decides when to stop
+  }
+  return static_cast<int>(world.all_max(code, "the outcome"));
+}
+
+}  // namespace lockstep

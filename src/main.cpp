@@ -15,6 +15,7 @@
 #include "base/env.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/parent_watch.h"
 #include "comm/world.h"
 #include "config/command_line.h"
 #include "plan/run_plan.h"
@@ -84,7 +85,7 @@ void check_agreement(const World& world, const Parsed& parsed, const std::string
 }
 
 // With the other ranks: everything that runs a model, and whatever a launcher started several times.
-int run_in_world(World& world, const Env& env, const Parsed& parsed, const std::string& arguments) {
+int run_in_world(World& world, const Parsed& parsed, const std::string& arguments) {
   check_agreement(world, parsed, arguments);
   if (const auto* request = std::get_if<ExitRequest>(&parsed)) {
     return world.is_root() ? print_and_exit(*request) : request->code;
@@ -104,7 +105,7 @@ int run_in_world(World& world, const Env& env, const Parsed& parsed, const std::
     case Command::kBenchThroughput: return run_bench_throughput(world, command_line);
     case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
-    case Command::kBatch: return run_batch(world, command_line, env.launcher_world_size.has_value());
+    case Command::kBatch: return run_batch(world, command_line);
     case Command::kBenchEngine: return run_bench_engine(world, command_line);
     case Command::kBenchLoad: return run_bench_load(world, command_line);
     default: return run_generate(world, command_line);
@@ -124,10 +125,12 @@ int run(int argc, char** argv) {
     set_up_logging(env.log_level, 0, 1, "");
     return command_line != nullptr ? run_tool(*command_line) : print_and_exit(std::get<ExitRequest>(parsed));
   }
+  std::optional<ParentWatch> watch;  // from before MPI_Init, which waits long for a launcher that is gone
+  if (env.launcher_world_size) watch.emplace();
   World world(argc, argv);
   try {
     set_up_logging(env.log_level, world.rank(), world.size(), world.host());
-    return run_in_world(world, env, parsed, arguments);
+    return run_in_world(world, parsed, arguments);
   } catch (const PhaseFailed&) {
     return 1;  // printed once by the rank it concerns; MPI ends in order
   } catch (const Error& error) {

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "app/batch_identity.h"
 #include "app/batch_input.h"
@@ -13,7 +12,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "comm/parent_watch.h"
 #include "comm/stop_signal.h"
 #include "engine/bring_up.h"
 #include "engine/engine.h"
@@ -83,10 +81,8 @@ int run_root(const World& world, ModelRunner& runner, const EngineOptions& engin
 
 }  // namespace
 
-int run_batch(const World& world, const CommandLine& command_line, bool has_launcher) {
+int run_batch(const World& world, const CommandLine& command_line) {
   const StopSignal stop(StopSignal::Also::kUser1);
-  std::optional<ParentWatch> watch;
-  if (has_launcher) watch.emplace();
   BatchOptions options = command_line.batch;
   if (options.status_file.empty()) options.status_file = beside(options.output, ".status.json");
   EngineOptions engine;

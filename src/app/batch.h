@@ -11,6 +11,6 @@ inline constexpr int kRequeueExitCode = 75;
 
 // Collective over the world; rank 0 reads and writes. Returns the exit code, the same on every rank: 0 when every line has its
 // answer, be it an error; kRequeueExitCode after SIGTERM or SIGUSR1; 130 after SIGINT. Throws PhaseFailed or Error.
-int run_batch(const World& world, const CommandLine& command_line, bool has_launcher);
+int run_batch(const World& world, const CommandLine& command_line);
 
 }  // namespace lockstep

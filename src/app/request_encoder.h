@@ -11,9 +11,6 @@
 #include "app/openai_request.h"
 #include "config/model_config.h"
 #include "text/tokenizer.h"
-#if __has_include("text/chat_template.h")
-#include "text/chat_template.h"
-#endif
 
 namespace lockstep {
 

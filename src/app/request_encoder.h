@@ -10,6 +10,7 @@
 
 #include "app/openai_request.h"
 #include "config/model_config.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace lockstep {

@@ -58,7 +58,10 @@ TEST(ChatTemplate, RefusesWhatItDoesNotKnow) {
   expect_mentions(error_of([&] { ChatTemplate::load(empty.path()); }), {"tokenizer_config.json"});
   expect_mentions(error_of([] { load(json::object()); }), {"no chat_template"});
   expect_mentions(error_of([] { load({{"chat_template", 3}}); }), {"chat_template", "number"});
-  expect_mentions(error_of([] { load({{"chat_template", {{{"name", "rag"}, {"template", "x"}}}}}).render(kHello); }), {"default", "rag"});
+  expect_mentions(error_of([] {
+                    load({{"chat_template", {{{"name", "rag"}, {"template", "x"}}}}}).render(kHello);
+                  }),
+                  {"default", "rag"});
   expect_mentions(error_of([] { load({{"chat_template", "<|im_start|>\n{% include 'x' %}"}}); }), {"line 2", "include"});
   EXPECT_EQ(load({{"chat_template", "{% for m in messages %}### {{ m.role }}{% endfor %}"}}).render(kHello), "### user");
 }

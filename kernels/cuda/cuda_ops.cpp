@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/linear_stream.h"
+#include "kernels/cuda/linear_tile.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -215,11 +216,18 @@ void CudaOps::linear(TensorView out, const Rows& rows, const LinearWeight& w, Te
     launch_skinny_linear(launch_, out, x, weight, bias_vector);
     return;
   }
+  if (linear_tile_supports(launch_, x, weight, /*gated=*/false)) {
+    launch_linear_tile(launch_, out, x, weight, bias_vector, /*gated=*/false);
+    return;
+  }
   const bool fused = bias_vector.data && CublasLinear::fuses_bias(out, bias);
-  if (!cublas_.run(out, x, weight, fused ? bias : TensorView())) {
-    launch_fallback_linear(launch_, out, x, weight, bias_vector);
-  } else if (bias_vector.data && !fused) {
+  const bool separate = bias_vector.data && !fused;
+  if (separate) {  // before the sums, which are added to it: rounded once
+    launch_fill(launch_, out, 0.0f);
     launch_add_bias(launch_, out, bias_vector);
+  }
+  if (!cublas_.run(out, x, weight, fused ? bias : TensorView(), /*add=*/separate)) {
+    launch_fallback_linear(launch_, out, x, weight, bias_vector);
   }
 }
 
@@ -241,6 +249,9 @@ void CudaOps::gated_linear(TensorView out, TensorView gate_up, const Rows& rows,
     for_stream_rows(out, x, [&](const TensorView& some_out, const TensorView& some_x) {
       launch_linear_stream(launch_, some_out, some_x, weight, bias_vector, /*gated=*/true);
     });
+  } else if (!launch_.batch_invariant && linear_tile_supports(launch_, x, weight, /*gated=*/true)) {
+    check(rows.squares.data == nullptr, "gated_linear: rows with an unfinished norm, {} by {}", describe(x), describe(weight));
+    launch_linear_tile(launch_, out, x, weight, bias_vector, /*gated=*/true);
   } else {
     Ops::gated_linear(out, gate_up, rows, w, bias);
   }
@@ -271,7 +282,7 @@ bool CudaOps::linear_by_library(TensorView out, TensorView x, const LinearWeight
   check_shape("linear_by_library: weight", w.data, w.data.rows, x.cols);
   check_shape("linear_by_library: out", out, x.rows, w.data.rows);
   check_dtype("linear_by_library: weight", w.data, x.dtype);
-  return !out.empty() && x.cols > 0 && cublas_.run(out, x, w.data, TensorView());
+  return !out.empty() && x.cols > 0 && cublas_.run(out, x, w.data, TensorView(), /*add=*/false);
 }
 
 void CudaOps::norm_rope_store(TensorView qkv, const HeadLayout& heads, TensorView q_norm, TensorView k_norm, float eps,

@@ -30,6 +30,7 @@ __global__ void __launch_bounds__(kThreads) fallback_linear_kernel(TensorView ou
       ws[c][r] = inside && n0 + r < w.rows ? to_float(w_data[(n0 + r) * w.cols + k0 + c]) : 0.0f;
     }
     __syncthreads();
+    float part[4][4] = {};  // sums of sums lose less than one long sum
 #pragma unroll
     for (int k = 0; k < kDepth; ++k) {
       float a[4], b[4];
@@ -41,8 +42,13 @@ __global__ void __launch_bounds__(kThreads) fallback_linear_kernel(TensorView ou
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) sums[i][j] += a[i] * b[j];
+        for (int j = 0; j < 4; ++j) part[i][j] += a[i] * b[j];
       }
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sums[i][j] += part[i][j];
     }
     __syncthreads();
   }

@@ -47,7 +47,11 @@ struct RingPlace {
 };
 
 // How long the L2 should keep what is read: weights pass once, activations are read by every block.
-enum class L2Policy : uint64_t { kEvictFirst = 0x12f0000000000000ull, kEvictLast = 0x14f0000000000000ull };
+enum class L2Policy : uint64_t {
+  kNormal = 0x1000000000000000ull,
+  kEvictFirst = 0x12f0000000000000ull,
+  kEvictLast = 0x14f0000000000000ull
+};
 
 // A box of a 4-D tensor, its first element at (x, y, z, w); what lies outside the tensor becomes zeros. One thread calls.
 __device__ __forceinline__ void tma_load(void* to, const CUtensorMap& map, uint64_t* barrier, int32_t x, int32_t y, int32_t z,
@@ -56,6 +60,15 @@ __device__ __forceinline__ void tma_load(void* to, const CUtensorMap& map, uint6
       "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], "
       "[%2], %7;" ::"r"(shared_address(to)),
       "l"(&map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "r"(w), "l"(static_cast<uint64_t>(policy))
+      : "memory");
+}
+// The same into every block of the cluster whose bit in `blocks` is set, at the same place and with the same barrier in each.
+__device__ __forceinline__ void tma_load_multicast(void* to, const CUtensorMap& map, uint64_t* barrier, int32_t x, int32_t y,
+                                                   int32_t z, int32_t w, uint16_t blocks, L2Policy policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint [%0], "
+      "[%1, {%3, %4, %5, %6}], [%2], %7, %8;" ::"r"(shared_address(to)),
+      "l"(&map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z), "r"(w), "h"(blocks), "l"(static_cast<uint64_t>(policy))
       : "memory");
 }
 __device__ __forceinline__ void tma_prefetch_map(const CUtensorMap& map) {
@@ -68,6 +81,15 @@ __device__ __forceinline__ void fence_async_proxy() { asm volatile("fence.proxy.
 // All threads of all blocks of the cluster; what they wrote to shared memory before is visible after.
 __device__ __forceinline__ void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+// Arrives at the barrier that lies at the same place in block `rank` of the cluster. Only tells that this thread has done with
+// something: it orders no writes (which would wait for all of them each time).
+__device__ __forceinline__ void barrier_release_remote(uint64_t* barrier, uint32_t rank) {
+  asm volatile(
+      "{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
 }
 // Arrives at the barrier that lies at the same place in block `rank` of the cluster; what this thread wrote before is visible to
 // who waits for it with barrier_wait_cluster().
@@ -107,6 +129,11 @@ __device__ __forceinline__ float4 load_remote_4(uint32_t remote) {
 }
 __device__ __forceinline__ void store_remote(uint32_t remote, float value) {
   asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(remote), "f"(value) : "memory");
+}
+__device__ __forceinline__ void store_remote_4(uint32_t remote, float4 value) {
+  asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(remote), "f"(value.x), "f"(value.y), "f"(value.z),
+               "f"(value.w)
+               : "memory");
 }
 
 // A barrier of `threads` threads of the block (whole warps); 0 is __syncthreads().

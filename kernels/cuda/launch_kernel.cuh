@@ -57,6 +57,24 @@ void launch_clusters(const Launch& to, ClusterSize cluster, void (*kernel)(Param
   config.numAttrs = count;
   cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...);
 }
+// Clusters of a kernel that the device can run at a time; its shared memory must have been allowed before.
+template <typename... Parameters>
+int max_active_clusters(ClusterSize cluster, void (*kernel)(Parameters...), dim3 block, size_t shared_bytes) {
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = cluster.blocks;
+  attribute.val.clusterDim.y = 1;
+  attribute.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = cluster.blocks;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int clusters = 0;
+  check_cuda(cudaOccupancyMaxActiveClusters(&clusters, kernel, &config), "cudaOccupancyMaxActiveClusters");
+  return clusters;
+}
 template <typename... Parameters, typename... Arguments>
 void launch_kernel(const Launch& to, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    Arguments&&... arguments) {

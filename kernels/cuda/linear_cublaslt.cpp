@@ -115,9 +115,10 @@ std::unique_ptr<CublasLinear::Plan> CublasLinear::make_plan(const Key& key, cons
   check_cublas(cublasLtMatmulPreferenceCreate(&handle), "cublasLtMatmulPreferenceCreate");
   const PreferenceHandle preference(handle);
   set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes_);
-  // Split-K may add its parts only in float32; the other schemes round them to the output's type.
+  // Split-K may add its parts only in float32; the other schemes round them to the output's type. With a bias the sum would be
+  // rounded before the bias is added.
   set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                 static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+                 static_cast<uint32_t>(key.has_bias ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   set_preference(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.w_alignment);
   set_preference(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.x_alignment);
   set_preference(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.out_alignment);
@@ -135,7 +136,7 @@ std::unique_ptr<CublasLinear::Plan> CublasLinear::make_plan(const Key& key, cons
   return plan;
 }
 
-bool CublasLinear::run(TensorView out, TensorView x, TensorView w, TensorView bias) {
+bool CublasLinear::run(TensorView out, TensorView x, TensorView w, TensorView bias, bool add) {
   const auto even = [](const TensorView& t) { return t.rows <= 1 || t.stride % 2 == 0; };
   if (size_of(x.dtype) == 2) {
     // 16-bit elements at odd places are beyond what the library promises.
@@ -162,9 +163,9 @@ bool CublasLinear::run(TensorView out, TensorView x, TensorView w, TensorView bi
   if (!plan) return false;
   if (bias.data) set_operation(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data);
   const float one = 1.0f;
-  const float zero = 0.0f;
+  const float beta = add ? 1.0f : 0.0f;
   check_cublas(
-      cublasLtMatmul(handle_, plan->operation.get(), &one, w.data, plan->w.get(), x.data, plan->x.get(), &zero, out.data,
+      cublasLtMatmul(handle_, plan->operation.get(), &one, w.data, plan->w.get(), x.data, plan->x.get(), &beta, out.data,
                      plan->out.get(), out.data, plan->out.get(), &plan->algorithm, workspace_, workspace_bytes_, stream_),
       "cublasLtMatmul");
   return true;

@@ -23,9 +23,9 @@ class CublasLinear {
   // Whether run() adds this bias itself.
   static bool fuses_bias(TensorView out, TensorView bias);
   // out: [M, N] x's dtype or float32; x: [M, K]; w: [N, K] contiguous; M, N, K > 0; float32 accumulation, and for float32
-  // operands float32 products (no TF32). bias: [1, N] for which fuses_bias() holds, or data == nullptr. False, and nothing done,
-  // when cuBLASLt has no algorithm for these shapes and alignments.
-  bool run(TensorView out, TensorView x, TensorView w, TensorView bias);
+  // operands float32 products (no TF32). bias: [1, N] for which fuses_bias() holds, or data == nullptr. add: out += instead of
+  // out =. False, and nothing done, when cuBLASLt has no algorithm for these shapes and alignments.
+  bool run(TensorView out, TensorView x, TensorView w, TensorView bias, bool add);
 
  private:
   struct Key {

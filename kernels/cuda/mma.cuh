@@ -56,6 +56,12 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const
                : "r"(shared_address(row))
                : "memory");
 }
+// The reverse, on sm_90: rows and columns of each matrix are exchanged on the way to shared memory.
+__device__ __forceinline__ void store_matrices_transposed(void* row, const uint32_t (&r)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(shared_address(row)), "r"(r[0]),
+               "r"(r[1]), "r"(r[2]), "r"(r[3])
+               : "memory");
+}
 
 // Copies 16 bytes to shared memory in the background, or writes zeros there when !valid (`from` is then not read, but must be
 // a global address).

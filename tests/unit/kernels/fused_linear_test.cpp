@@ -21,8 +21,19 @@ double rounding_of(const KernelParam& param, DType act) { return epsilon(param.b
 double silu(double x) { return x / (1.0 + std::exp(-x)); }
 
 TEST_P(KernelTest, GatedLinearIsALinearAndSiluMul) {
-  for (const auto [m, f, k] : std::vector<Shape>{
-           {1, 32, 64}, {1, 40, 576}, {3, 100, 72}, {8, 33, 128}, {17, 64, 200}, {33, 96, 256}, {64, 300, 64}, {70, 40, 192}}) {
+  for (const auto [m, f, k] : std::vector<Shape>{{1, 32, 64},
+                                                 {1, 40, 576},
+                                                 {3, 100, 72},
+                                                 {8, 33, 128},
+                                                 {17, 64, 200},
+                                                 {33, 96, 256},
+                                                 {64, 300, 64},
+                                                 {70, 40, 192},
+                                                 {128, 200, 136},
+                                                 {190, 264, 72},
+                                                 {300, 136, 320},
+                                                 {66, 8640, 72},
+                                                 {2500, 136, 64}}) {
     for (const bool with_bias : {false, true}) {
       const HostTensor x = operand(m, k), w = random(dtype(), 2 * f, k, 0.5f), bias = random(dtype(), 1, 2 * f);
       const DeviceTensor dx = upload(x), dw = upload(w), db = upload(bias);

@@ -82,6 +82,10 @@ __device__ __forceinline__ void fence_async_proxy() { asm volatile("fence.proxy.
 __device__ __forceinline__ void cluster_barrier() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
+// The same before a block ends, so that nobody reaches for its memory after: orders no writes, for which it would wait.
+__device__ __forceinline__ void cluster_farewell() {
+  asm volatile("barrier.cluster.arrive.relaxed;\nbarrier.cluster.wait;" ::: "memory");
+}
 // Arrives at the barrier that lies at the same place in block `rank` of the cluster. Only tells that this thread has done with
 // something: it orders no writes (which would wait for all of them each time).
 __device__ __forceinline__ void barrier_release_remote(uint64_t* barrier, uint32_t rank) {

@@ -160,8 +160,7 @@ __device__ void exchange_sums(float (&acc)[S::kCount], int rank, float* buffer, 
     const int r = j / 2 * 4 + j % 2;
     store_remote(remote + static_cast<uint32_t>(j * kConsumers * sizeof(float)), rank == 0 ? acc[r + 2] : acc[r]);
   }
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) barrier_arrive_remote(arrived, static_cast<uint32_t>(1 - rank));
+  barrier_arrive_remote(arrived, static_cast<uint32_t>(1 - rank));  // by each thread: for what it wrote itself
   barrier_wait_cluster(arrived, 0);
 #pragma unroll
   for (int j = 0; j < S::kCount / 2; ++j) {  // a sum of two does not depend on their order
@@ -379,7 +378,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(&full[i], 1);
       barrier_init(&empty[i], kConsumers / 32);
     }
-    barrier_init(&arrived, kConsumers / 32);
+    barrier_init(&arrived, kConsumers);
     barrier_init_fence();
   }
   if constexpr (S::kCluster > 1) {
@@ -393,6 +392,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     wait_for_previous();
     consume<T, S>(p, ring, full, empty, &arrived, scale);
   }
+  if constexpr (S::kCluster > 1) cluster_farewell();  // the other block has sent its sums here
 #endif
 }
 

@@ -165,18 +165,16 @@ __device__ void produce(const TileParams& p, const CUtensorMap& w, const CUtenso
 }
 
 // Sends the other blocks that have a part of the same tile their parts of the tokens, and completes this block's: out[i] = Σ of
-// all blocks' acc[part * kPart + i]. buffer: the ring, [sender][result / 4][thread][4]; free, once all have arrived.
+// all blocks' acc[part * kPart + i]. buffer: the ring, [sender][result / 4][thread][4]; free, once all have
+// come here. The other threads of the cluster call meet_exchange() meanwhile.
 template <typename S, int kSplit, int kPart>
-__device__ void exchange_sums(const Work<S>& work, const float (&acc)[S::kCount], float (&out)[kPart], unsigned char* buffer,
-                              uint64_t* ring_free, uint64_t* arrived) {
+__device__ void exchange_sums(const Work<S>& work, const float (&acc)[S::kCount], float (&out)[kPart], unsigned char* buffer) {
   constexpr int kPeers = S::kCluster / kSplit;
   constexpr int kVectors = kPart / 4;
-  const auto lane = threadIdx.x % 32;
   const auto place = [&](int sender, int vector) {
     return buffer + ((sender * kVectors + vector) * kConsumers + static_cast<int>(threadIdx.x)) * 16;
   };
-  if (lane < S::kCluster) barrier_release_remote(ring_free, lane);
-  barrier_wait(ring_free, 0);
+  cluster_barrier();
 #pragma unroll
   for (int to = 0; to < kSplit; ++to) {
     if (to == work.part) {
@@ -191,9 +189,7 @@ __device__ void exchange_sums(const Work<S>& work, const float (&acc)[S::kCount]
       }
     }
   }
-  __syncwarp();
-  if (lane < S::kCluster) barrier_arrive_remote(arrived, lane);
-  barrier_wait_cluster(arrived, 0);
+  cluster_barrier();
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
     Vec<float, 4> sum = {};
@@ -212,6 +208,15 @@ __device__ void exchange_sums(const Work<S>& work, const float (&acc)[S::kCount]
 #pragma unroll
     for (int i = 0; i < 4; ++i) out[v * 4 + i] = sum.v[i];
   }
+}
+
+// The barriers of exchange_sums(), for threads that have no sums.
+template <typename S>
+__device__ void meet_exchange(const TileParams& p) {
+  Work<S> last;
+  if (!last.find(p, p.whole_rounds)) return;
+  cluster_barrier();
+  cluster_barrier();
 }
 
 // Stores results as wgmma leaves them, [8-token group][row + 8 i][token + c], by way of shared memory, so that a warp writes
@@ -341,8 +346,7 @@ class Store {
 };
 
 template <typename T, typename S>
-__device__ void consume(const TileParams& p, unsigned char* ring, uint64_t* full, uint64_t* empty, uint64_t* ring_free,
-                        uint64_t* arrived) {
+__device__ void consume(const TileParams& p, unsigned char* ring, uint64_t* full, uint64_t* empty) {
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   unsigned char* staging = ring + S::kStages * S::kStageBytes + group * 2 * kChunkBytes;
   const auto release = [&](int stage) {
@@ -378,7 +382,7 @@ __device__ void consume(const TileParams& p, unsigned char* ring, uint64_t* full
     const auto store_part = [&](auto split) {
       constexpr int kPart = S::kCount / split();
       float part[kPart];
-      exchange_sums<S, split()>(work, acc, part, ring, ring_free, arrived);
+      exchange_sums<S, split()>(work, acc, part, ring);
       store.tokens(part, work.token + work.part * kPart * 2);
     };
     if (work.split == 1) {
@@ -397,7 +401,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                        const __grid_constant__ TileParams p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ unsigned char tile_shared[];
-  __shared__ uint64_t full[S::kStages], empty[S::kStages], ring_free, arrived;
+  __shared__ uint64_t full[S::kStages], empty[S::kStages];
   unsigned char* ring = tile_shared + (1024 - shared_address(tile_shared) % 1024) % 1024;
   start_next();
   if (threadIdx.x == kConsumers) {
@@ -408,20 +412,19 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(&full[i], 1);
       barrier_init(&empty[i], kWarps);
     }
-    barrier_init(&ring_free, kWarps);
-    barrier_init(&arrived, kWarps);
     barrier_init_fence();
   }
   cluster_barrier();  // before other blocks arrive and send here
   if (threadIdx.x >= kConsumers) {
     give_registers<kProducerRegisters>();
     if (threadIdx.x == kConsumers) produce<S>(p, w, x, ring, full, empty);
+    meet_exchange<S>(p);
   } else {
     take_registers<kConsumerRegisters>();
     wait_for_previous();
-    consume<T, S>(p, ring, full, empty, &ring_free, &arrived);
+    consume<T, S>(p, ring, full, empty);
   }
-  cluster_barrier();  // others may still arrive and send here
+  cluster_farewell();  // others may still arrive and send here
 #endif
 }
 

@@ -8,6 +8,8 @@
 namespace lockstep::cuda {
 namespace {
 
+constexpr int64_t kSumColumns = 256;  // of a float32 product that are added up in one sum
+
 void check_cublas(cublasStatus_t status, const char* what) {
   check(status == CUBLAS_STATUS_SUCCESS, "linear: {} failed with {} ({})", what, cublasLtGetStatusName(status),
         cublasLtGetStatusString(status));
@@ -89,6 +91,7 @@ size_t CublasLinear::KeyHash::operator()(const Key& key) const {
   add(static_cast<uint64_t>(key.n));
   add(static_cast<uint64_t>(key.k));
   add(static_cast<uint64_t>(key.x_stride));
+  add(static_cast<uint64_t>(key.w_stride));
   add(static_cast<uint64_t>(key.out_stride));
   add(static_cast<uint64_t>(key.x_alignment) << 40 | static_cast<uint64_t>(key.w_alignment) << 20 | key.out_alignment);
   add(static_cast<uint64_t>(key.dtype) << 16 | static_cast<uint64_t>(key.out_dtype) << 8 | static_cast<uint64_t>(key.has_bias));
@@ -107,7 +110,7 @@ std::unique_ptr<CublasLinear::Plan> CublasLinear::make_plan(const Key& key, cons
     set_operation(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type(key.out_dtype));
     set_operation(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   }
-  plan->w = make_layout(key.dtype, key.k, key.n, key.k);
+  plan->w = make_layout(key.dtype, key.k, key.n, key.w_stride);
   plan->x = make_layout(key.dtype, key.k, key.m, key.x_stride);
   plan->out = make_layout(key.out_dtype, key.n, key.m, key.out_stride);
 
@@ -144,30 +147,42 @@ bool CublasLinear::run(TensorView out, TensorView x, TensorView w, TensorView bi
   }
   if (size_of(out.dtype) == 2 && (out.cols % 2 != 0 || !even(out) || alignment_of(out.data) < 4)) return false;
 
-  const Key key = {
-      .m = x.rows,
-      .n = w.rows,
-      .k = x.cols,
-      .x_stride = x.rows > 1 ? x.stride : x.cols,  // the stride of a single row means nothing
-      .out_stride = out.rows > 1 ? out.stride : out.cols,
-      .x_alignment = alignment_of(x.data),
-      .w_alignment = alignment_of(w.data),
-      .out_alignment = alignment_of(out.data),
-      .dtype = x.dtype,
-      .out_dtype = out.dtype,
-      .has_bias = bias.data != nullptr,
-  };
-  auto [place, is_new] = plans_.try_emplace(key);
-  if (is_new) place->second = make_plan(key, bias.data);
-  const Plan* plan = place->second.get();
-  if (!plan) return false;
-  if (bias.data) set_operation(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data);
-  const float one = 1.0f;
-  const float beta = add ? 1.0f : 0.0f;
-  check_cublas(
-      cublasLtMatmul(handle_, plan->operation.get(), &one, w.data, plan->w.get(), x.data, plan->x.get(), &beta, out.data,
-                     plan->out.get(), out.data, plan->out.get(), &plan->algorithm, workspace_, workspace_bytes_, stream_),
-      "cublasLtMatmul");
+  // One long sum in float32 loses more than sums of sums.
+  const int64_t step = x.dtype == DType::kFloat32 ? kSumColumns : x.cols;
+  for (int64_t k = 0; k < x.cols; k += step) {
+    const auto* x_part = static_cast<const char*>(x.data) + k * size_of(x.dtype);
+    const auto* w_part = static_cast<const char*>(w.data) + k * size_of(w.dtype);
+    const void* first_bias = k == 0 ? bias.data : nullptr;
+    const Key key = {
+        .m = x.rows,
+        .n = w.rows,
+        .k = std::min(step, x.cols - k),
+        .x_stride = x.rows > 1 ? x.stride : x.cols,  // the stride of a single row means nothing
+        .w_stride = w.cols,
+        .out_stride = out.rows > 1 ? out.stride : out.cols,
+        .x_alignment = alignment_of(x_part),
+        .w_alignment = alignment_of(w_part),
+        .out_alignment = alignment_of(out.data),
+        .dtype = x.dtype,
+        .out_dtype = out.dtype,
+        .has_bias = first_bias != nullptr,
+    };
+    auto [place, is_new] = plans_.try_emplace(key);
+    if (is_new) place->second = make_plan(key, first_bias);
+    const Plan* plan = place->second.get();
+    if (!plan) {
+      check(k == 0, "cuBLASLt multiplies columns 0 to {} of [{}, {}] by [{}, {}] in float32, but not those from there on", k,
+            x.rows, x.cols, w.rows, w.cols);
+      return false;
+    }
+    if (first_bias) set_operation(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, first_bias);
+    const float one = 1.0f;
+    const float beta = add || k > 0 ? 1.0f : 0.0f;
+    check_cublas(
+        cublasLtMatmul(handle_, plan->operation.get(), &one, w_part, plan->w.get(), x_part, plan->x.get(), &beta, out.data,
+                       plan->out.get(), out.data, plan->out.get(), &plan->algorithm, workspace_, workspace_bytes_, stream_),
+        "cublasLtMatmul");
+  }
   return true;
 }
 

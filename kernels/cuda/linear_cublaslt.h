@@ -29,7 +29,7 @@ class CublasLinear {
 
  private:
   struct Key {
-    int64_t m, n, k, x_stride, out_stride;
+    int64_t m, n, k, x_stride, w_stride, out_stride;
     uint32_t x_alignment, w_alignment, out_alignment;
     DType dtype, out_dtype;
     bool has_bias;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/parent_watch.h"
+#include "comm/start_up_facts.h"
 #include "comm/world.h"
 #include "config/command_line.h"
 #include "plan/run_plan.h"
@@ -75,12 +76,12 @@ void check_agreement(const World& world, const Parsed& parsed, const std::string
     world.require_same("the build (lockstep --version)", build_id());
     world.require_same("the command line", arguments);
   });
-  const auto* command_line = std::get_if<CommandLine>(&parsed);
-  if (command_line == nullptr) return;
-  world.phase("checking the command line", [&] {
-    const int32_t tp = command_line->engine.tensor_parallel_size;
-    check(tp == 0 || tp == world.size(),
-          "--tensor-parallel-size {} but {} ranks were started; start as many ranks, e.g. mpirun -np {}", tp, world.size(), tp);
+  world.phase("checking the start-up", [&] {
+    RankFacts facts = own_facts(world);
+    if (const auto* command_line = std::get_if<CommandLine>(&parsed)) {
+      facts.tensor_parallel_size = command_line->engine.tensor_parallel_size;
+    }
+    check_start_up(world, facts);
   });
 }
 
@@ -121,12 +122,13 @@ int run(int argc, char** argv) {
 
   const auto* command_line = std::get_if<CommandLine>(&parsed);
   const bool needs_world = command_line != nullptr && !is_tool(command_line->command);
-  if (!needs_world && !env.launcher_world_size) {  // no launcher: no need for MPI
+  const bool launched = !env.launcher.variable.empty();
+  if (!needs_world && !launched) {  // no launcher: no need for MPI
     set_up_logging(env.log_level, 0, 1, "");
     return command_line != nullptr ? run_tool(*command_line) : print_and_exit(std::get<ExitRequest>(parsed));
   }
   std::optional<ParentWatch> watch;  // from before MPI_Init, which waits long for a launcher that is gone
-  if (env.launcher_world_size) watch.emplace();
+  if (launched) watch.emplace();
   World world(argc, argv);
   try {
     set_up_logging(env.log_level, world.rank(), world.size(), world.host());
@@ -147,6 +149,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return lockstep::run(argc, argv);
+  } catch (const lockstep::PhaseFailed&) {
+    return 1;  // another process of the job has said why
   } catch (const std::exception& error) {
     fmt::print(stderr, "lockstep: error: {}\n", error.what());
     return 1;

@@ -1,6 +1,9 @@
 #include "base/env.h"
 
+#include <array>
+#include <charconv>
 #include <cstdlib>
+#include <utility>
 
 namespace lockstep {
 namespace {
@@ -11,6 +14,44 @@ std::optional<std::string> get(const char* name) {
   return std::string(value);
 }
 
+// A plain number from 0 on, or nothing: some launchers put other syntax into variables of these names.
+std::optional<int> get_number(const char* name) {
+  const auto text = get(name);
+  if (!text) return std::nullopt;
+  int value = 0;
+  const char* const end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data(), end, value);
+  if (error != std::errc() || stop != end || value < 0) return std::nullopt;
+  return value;
+}
+
+Env::Launcher read_launcher() {
+  Env::Launcher launcher;
+  // One launcher may run inside another's job (mpirun under Slurm): the variables of one line belong together, the inner come
+  // first.
+  constexpr std::array<std::pair<const char*, const char*>, 4> kLaunchers{{{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
+                                                                           {"PMIX_SIZE", "PMIX_RANK"},
+                                                                           {"PMI_SIZE", "PMI_RANK"},
+                                                                           {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}}};
+  for (const auto& [size, rank] : kLaunchers) {
+    const auto text = get(size);
+    if (!text) continue;
+    launcher.variable = std::string(size) + "=" + *text;
+    launcher.size = get_number(size);
+    launcher.rank = get_number(rank);
+    if (!launcher.rank) launcher.rank = get_number("PMIX_RANK");
+    return launcher;
+  }
+  for (const char* rank : {"PMIX_RANK", "PMI_RANK"}) {
+    const auto text = get(rank);
+    if (!text) continue;
+    launcher.variable = std::string(rank) + "=" + *text;
+    launcher.rank = get_number(rank);
+    return launcher;
+  }
+  return launcher;
+}
+
 }  // namespace
 
 Env Env::read() {
@@ -19,9 +60,8 @@ Env Env::read() {
   // An empty CUDA_VISIBLE_DEVICES means "no device", which differs from an unset one.
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) env.cuda_visible_devices = visible;
   env.cpu_isa = get("LOCKSTEP_CPU_ISA");
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
-    if (!env.launcher_world_size) env.launcher_world_size = get(name);
-  }
+  env.launcher = read_launcher();
+  env.nccl_socket_ifname = get("NCCL_SOCKET_IFNAME");
   return env;
 }
 

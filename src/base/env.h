@@ -11,8 +11,15 @@ struct Env {
   std::string log_level = "info";                   // LOCKSTEP_LOG: debug, info, warn, error, off
   std::optional<std::string> cuda_visible_devices;  // CUDA_VISIBLE_DEVICES: indices or UUIDs, comma-separated
   std::optional<std::string> cpu_isa;  // LOCKSTEP_CPU_ISA: scalar, avx2, avx512, avx512bf16; caps what is chosen at run time
-  std::optional<std::string>
-      launcher_world_size;  // OMPI_COMM_WORLD_SIZE, else PMIX_SIZE/PMI_SIZE/SLURM_NTASKS: what was promised
+  // Who started this process and what it promised: the first of OMPI_COMM_WORLD_SIZE, PMIX_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS,
+  // or of the same launchers' variables for the rank where none gives a number of processes.
+  struct Launcher {
+    std::string variable;     // "SLURM_STEP_NUM_TASKS=4"; empty: there is no launcher
+    std::optional<int> size;  // processes of the job; nothing where it is not a plain number
+    std::optional<int> rank;  // OMPI_COMM_WORLD_RANK, PMIX_RANK, PMI_RANK, SLURM_PROCID
+  };
+  Launcher launcher;
+  std::optional<std::string> nccl_socket_ifname;  // NCCL_SOCKET_IFNAME; NCCL reads it, the start-up checks it
 
   static Env read();
   // Sets `name` unless the user has set it; used for NCCL_MULTI_RANK_GPU_ENABLE, NCCL_MAX_CTAS, NCCL_NVLS_ENABLE.

@@ -1,9 +1,5 @@
 #include "comm/device_assignment.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <spdlog/spdlog.h>
-
 #include <map>
 #include <sstream>
 #include <utility>
@@ -26,18 +22,6 @@ std::vector<int> assign_devices(const std::vector<VisibleDevices>& ranks) {
     assigned.push_back(best);
   }
   return assigned;
-}
-
-std::string describe_sharing(const std::vector<VisibleDevices>& ranks, const std::vector<int>& assigned) {
-  std::map<std::pair<std::string, std::string>, std::vector<size_t>> users;
-  for (size_t r = 0; r < ranks.size(); ++r) {
-    if (assigned[r] >= 0) users[{ranks[r].host, ranks[r].uuids[static_cast<size_t>(assigned[r])]}].push_back(r);
-  }
-  std::vector<std::string> shared;
-  for (const auto& [device, who] : users) {
-    if (who.size() > 1) shared.push_back(fmt::format("{} of {}: ranks {}", device.second, device.first, fmt::join(who, ", ")));
-  }
-  return fmt::format("{}", fmt::join(shared, "; "));
 }
 
 int choose_cuda_device(const World& world) {
@@ -63,13 +47,7 @@ int choose_cuda_device(const World& world) {
           "{} sees no CUDA device{}; check the driver, CUDA_VISIBLE_DEVICES and the job's --gpus, or use --device cpu",
           world.name_of(static_cast<int>(r)), why.empty() ? "" : ": " + why);
   }
-  const std::vector<int> assigned = assign_devices(ranks);
-  const std::string sharing = describe_sharing(ranks, assigned);
-  if (world.is_root() && !sharing.empty()) {
-    spdlog::warn("several ranks share a GPU ({}): each gets a part of its speed and memory; start one rank per GPU for speed",
-                 sharing);
-  }
-  return assigned[static_cast<size_t>(world.rank())];
+  return assign_devices(ranks)[static_cast<size_t>(world.rank())];
 }
 
 }  // namespace lockstep

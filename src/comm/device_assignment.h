@@ -17,7 +17,4 @@ struct VisibleDevices {
 // its own, it is that one. -1 for a rank that sees none.
 std::vector<int> assign_devices(const std::vector<VisibleDevices>& ranks);
 
-// "GPU-… of host: ranks 0, 2" for each device that several ranks share; empty when none does.
-std::string describe_sharing(const std::vector<VisibleDevices>& ranks, const std::vector<int>& assigned);
-
 }  // namespace lockstep

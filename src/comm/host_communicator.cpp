@@ -50,6 +50,10 @@ HostCommunicator::HostCommunicator(const World& world, size_t max_all_reduce_byt
   if (!one_host) exchange_ = std::make_unique<NodeExchange>(world, node_of_, group_.is_leader());
 }
 
+int64_t HostCommunicator::max_shared_bytes_per_rank() {
+  return static_cast<int64_t>(NodeGroup::kSlots * kMaxSlotBytes + TickBoard::bytes_needed(1));
+}
+
 std::string HostCommunicator::description() const {
   if (exchange_ == nullptr) return fmt::format("shared memory, {} ranks", size());
   return fmt::format("shared memory within {} ranks of this host, MPI between hosts, {} ranks in all", group_.size(), size());

@@ -21,6 +21,9 @@ class HostCommunicator : public Communicator {
   // Error on every rank if any of them cannot get its shared memory.
   HostCommunicator(const World& world, size_t max_all_reduce_bytes, std::optional<int> node = {});
 
+  // What a rank takes of /dev/shm at most, in bytes.
+  static int64_t max_shared_bytes_per_rank();
+
   int rank() const override { return world_.rank(); }
   int size() const override { return world_.size(); }
   std::string description() const override;

@@ -17,6 +17,7 @@
 #include "comm/backoff.h"
 #include "comm/core_budget.h"
 #include "comm/deadline_timer.h"
+#include "comm/start_up_facts.h"
 #include "comm/stop_signal.h"
 
 namespace lockstep {
@@ -48,19 +49,20 @@ DeadlineTimer guard_mpi_call(const char* call, const std::string& who, Seconds l
   });
 }
 
-void check_launcher(int size) {
-  const auto promised = Env::read().launcher_world_size;
-  if (!promised) return;
-  char* end = nullptr;
-  const long n = std::strtol(promised->c_str(), &end, 10);
-  if (end == promised->c_str() || *end != '\0' || n == size) return;  // not a plain number: some other launcher's syntax
-  fail(
-      "the launcher started {} processes, but MPI gives a world of {}: each process would run alone. The launcher and the MPI "
-      "library that "
-      "this binary is linked with do not fit together; start it with that library's own mpirun, or under Slurm with srun "
-      "--mpi=pmix or "
-      "--mpi=pmi2, whichever it was built for",
-      n, size);
+// Several processes that should be one world and are not: only the first of them says so.
+void check_launcher(int rank, int size, const std::string& host) {
+  const Env::Launcher launcher = Env::read().launcher;
+  RankFacts facts;
+  facts.rank = rank;
+  facts.host = host;
+  facts.world_size = size;
+  facts.launcher_variable = launcher.variable;
+  facts.launcher_size = launcher.size.value_or(0);
+  facts.launcher_rank = launcher.rank.value_or(-1);
+  const auto findings = judge_start_up({facts});
+  if (findings.empty()) return;
+  if (launcher.size && launcher.rank.value_or(rank) > 0) throw PhaseFailed();
+  fail("{}", findings[0].text);
 }
 
 }  // namespace
@@ -83,7 +85,7 @@ World::World(int& argc, char**& argv) : host_(own_host_name()), exceptions_at_st
   comm_ = MPI_COMM_WORLD;  // for wait() until there is a communicator of our own
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  check_launcher(size_);
+  check_launcher(rank_, size_, host_);
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
   check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local_comm_), "MPI_Comm_split_type");
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/start_up_facts.h"
 #include "engine/open_device.h"
 #include "engine/progress_bar.h"
 
@@ -65,8 +66,17 @@ Workload share_workload(const World& world, const Workload& mine) {
 
 std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& options, const ModelConfig& config,
                                       Workload workload) {
-  world.phase("comparing the ranks",
-              [&] { world.require_same("the model's configuration (hash)", fmt::format("{:016x}", config.hash())); });
+  world.phase("comparing the ranks", [&] {
+    RankFacts facts;
+    facts.rank = world.rank();
+    facts.host = world.host();
+    facts.world_size = world.size();
+    facts.model = fmt::format("{:016x}", config.hash());
+    if (options.load_format != LoadFormat::kDummy && !config.weights.empty()) {
+      facts.model += fmt::format("-{:016x}", checkpoint_hash(config.weights));
+    }
+    check_start_up(world, facts);
+  });
   workload = share_workload(world, workload);
   const int tp = world.size();
 

@@ -360,6 +360,20 @@ LoadReport read_tensors(const Partition& partition, const TensorSource& source, 
   return report;
 }
 
+uint64_t checkpoint_hash(const std::filesystem::path& directory) {
+  const std::unique_ptr<TensorSource> source = open_safetensors(directory);
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto add = [&](const std::string& text) {
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    hash = (hash ^ '\n') * 0x100000001b3;
+  };
+  for (const SourceTensor& t : source->tensors()) {
+    add(fmt::format("{} {} {} {} {}", t.name, t.dtype_name, shape_text(t.shape), t.bytes, t.file));
+  }
+  for (const std::string& note : source->notes()) add(note);
+  return hash;
+}
+
 LoadReport load_checkpoint(Weights& weights, const Partition& partition, const std::filesystem::path& directory, Backend& backend,
                            const LoadProgress& progress) {
   const auto start = std::chrono::steady_clock::now();

@@ -50,6 +50,10 @@ using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 LoadReport load_checkpoint(Weights& weights, const Partition& partition, const std::filesystem::path& directory, Backend& backend,
                            const LoadProgress& progress);
 
+// A hash over what the index and the headers of the safetensors checkpoint in `directory` say: names, dtypes, shapes, files and
+// places; the tensors' data is not read. Throws Error as load_checkpoint() does where they cannot be read.
+uint64_t checkpoint_hash(const std::filesystem::path& directory);
+
 // The same from any other source of tensors.
 LoadReport load_tensors(Weights& weights, const Partition& partition, const TensorSource& source, Backend& backend,
                         const LoadProgress& progress);

@@ -18,5 +18,12 @@ TEST(ProcessTest, TimeSinceTheStartGoesOnAsTheClockDoes) {
   EXPECT_LT(passed, 10.0);
 }
 
+TEST(ProcessTest, KnowsItsBuildIdOrNone) {
+  const std::string id = executable_build_id();
+  EXPECT_EQ(id, executable_build_id());
+  EXPECT_EQ(id.find_first_not_of("0123456789abcdef"), std::string::npos) << id;
+  EXPECT_TRUE(id.empty() || id.size() >= 16) << id;
+}
+
 }  // namespace
 }  // namespace lockstep

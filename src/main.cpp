@@ -20,6 +20,7 @@
 #include "comm/world.h"
 #include "config/command_line.h"
 #include "plan/run_plan.h"
+#include "serve/serve.h"
 #include "tools/bench_comm.h"
 #include "tools/bench_engine.h"
 #include "tools/bench_kernels.h"
@@ -107,6 +108,7 @@ int run_in_world(World& world, const Parsed& parsed, const std::string& argument
     case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
     case Command::kBatch: return run_batch(world, command_line);
+    case Command::kServe: return run_serve(world, command_line, build_id());
     case Command::kBenchEngine: return run_bench_engine(world, command_line);
     case Command::kBenchLoad: return run_bench_load(world, command_line);
     default: return run_generate(world, command_line);

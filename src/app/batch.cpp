@@ -7,14 +7,14 @@
 #include "app/batch_input.h"
 #include "app/batch_job.h"
 #include "app/batch_output.h"
-#include "app/prompts.h"
-#include "app/request_encoder.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "comm/stop_signal.h"
 #include "engine/bring_up.h"
 #include "engine/engine.h"
+#include "engine/load_tokenizer.h"
+#include "openai/request_encoder.h"
 
 namespace lockstep {
 namespace {
@@ -47,24 +47,10 @@ Files open_files(const BatchOptions& options, const EngineOptions& engine, const
   return files;
 }
 
-std::vector<std::string> model_names(const BatchOptions& options, const std::string& model) {
-  if (!options.served_model_names.empty()) return options.served_model_names;
-  std::vector<std::string> names = {model};
-  const fs::path path = fs::path(model).lexically_normal();
-  const std::string last = (path.has_filename() ? path : path.parent_path()).filename().string();
-  if (last != model && !last.empty()) names.push_back(last);
-  return names;
-}
-
-fs::path tokenizer_directory(const EngineOptions& engine, const ModelConfig& config) {
-  const fs::path path = engine.tokenizer.empty() ? config.tokenizer : fs::path(engine.tokenizer);
-  return leads_to_directory(path) ? path : path.parent_path();
-}
-
 int run_root(const World& world, ModelRunner& runner, const EngineOptions& engine_options, const BatchOptions& options,
              Files& files, const StopSignal& stop) {
-  const RequestEncoder encoder(runner.config(), files.tokenizer.get(), tokenizer_directory(engine_options, runner.config()),
-                               model_names(options, engine_options.model), runner.limits().max_model_len);
+  const RequestEncoder encoder(runner.config(), files.tokenizer.get(),
+                               request_encoder_options(options, engine_options, runner.config(), runner.limits().max_model_len));
   Engine engine(world, runner, engine_options, files.tokenizer.get());
   int code = 0;
   {

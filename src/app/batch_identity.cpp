@@ -66,6 +66,7 @@ nlohmann::ordered_json batch_identity(const BatchOptions& options, const BatchIn
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
     if (!text.empty() && is_listed(directory / name)) tokenizer += read_edges(directory / name);
   }
+  if (!options.chat_template.empty()) tokenizer += read_edges(options.chat_template);
   return {{"format", 1},
           {"input", input.sha256},
           {"shard", fmt::format("{}/{}", options.shard.index, options.shard.count)},

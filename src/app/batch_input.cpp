@@ -16,7 +16,7 @@
 namespace lockstep {
 namespace {
 
-using Json = nlohmann::json;
+using Json = RequestJson;
 
 constexpr size_t kMaxLineBytes = 64 << 20;
 constexpr size_t kPartBytes = 1 << 20;
@@ -58,6 +58,19 @@ std::string string_of(const Json& object, const char* key) {
   const auto it = object.find(key);
   if (it == object.end() || !it->is_string()) throw RequestError(key, fmt::format("'{}' is missing or no string", key));
   return it->get<std::string>();
+}
+
+// Of a line that is no JSON, which has an error code of its own.
+struct NotJson : Error {
+  using Error::Error;
+};
+
+Json parse_batch_json(const std::string& text) {
+  try {
+    return parse_request_json(text);
+  } catch (const RequestError& error) {
+    throw NotJson(error.what());
+  }
 }
 
 // Endpoint and body of a line; sets the id as soon as it is known.
@@ -112,12 +125,12 @@ BatchItem parse_batch_line(const std::string& text, int64_t line, const RequestE
   item.line = line;
   item.custom_id = fmt::format("line-{}", line);
   try {
-    auto [endpoint, body] = take_body(Json::parse(text), item.custom_id);
+    auto [endpoint, body] = take_body(parse_batch_json(text), item.custom_id);
     item.request = parse_openai_request(body, endpoint);
     if (item.request.stream) throw RequestError("stream", "'stream' is true; a batch is not streamed");
     item.prompts = encoder.encode(item.request);
     if (!item.request.sampling.seed) item.request.sampling.seed = mix64(seed ^ mix64(static_cast<uint64_t>(line)));
-  } catch (const Json::exception& error) {
+  } catch (const NotJson& error) {
     item.error_code = "invalid_json_line";
     item.error = fmt::format("line {}: {}", line, error.what());
   } catch (const Error& error) {

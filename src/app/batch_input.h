@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
-#include "app/openai_request.h"
-#include "app/request_encoder.h"
 #include "config/command_line.h"
+#include "openai/request.h"
+#include "openai/request_encoder.h"
 
 namespace lockstep {
 

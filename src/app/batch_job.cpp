@@ -105,7 +105,8 @@ void BatchJob::finish(const Line& line) {
   const bool chat = line.response->request().endpoint == Endpoint::kChatCompletions;
   const std::string id = batch_answer_id(line.number);
   prompt_tokens_ += line.response->prompt_tokens();
-  const Json body = line.response->body((chat ? "chatcmpl-" : "cmpl-") + id, seconds_since_1970(), encoder_.model_name());
+  const Json body = line.response->body({(chat ? "chatcmpl-" : "cmpl-") + id, seconds_since_1970(), encoder_.model_name()},
+                                        /*tells_cached=*/false);
   put(line.place, to_line({{"id", id},
                            {"custom_id", line.custom_id},
                            {"response", {{"status_code", 200}, {"request_id", id}, {"body", body}}},

@@ -11,12 +11,12 @@
 
 #include "app/batch_input.h"
 #include "app/batch_output.h"
-#include "app/openai_response.h"
-#include "app/request_encoder.h"
 #include "comm/stop_signal.h"
 #include "config/command_line.h"
 #include "engine/engine.h"
 #include "engine/progress_bar.h"
+#include "openai/request_encoder.h"
+#include "openai/response.h"
 
 namespace lockstep {
 

@@ -12,6 +12,7 @@
 #include "comm/stop_signal.h"
 #include "engine/bring_up.h"
 #include "engine/engine.h"
+#include "engine/load_tokenizer.h"
 #include "engine/profile.h"
 
 namespace lockstep {

@@ -9,27 +9,16 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "engine/load_tokenizer.h"
 #include "text/chat_template.h"
 
 namespace lockstep {
 namespace {
 
-std::filesystem::path tokenizer_path(const ModelConfig& config, const EngineOptions& options) {
-  return options.tokenizer.empty() ? config.tokenizer : std::filesystem::path(options.tokenizer);
-}
-
 constexpr size_t kMaxPromptBytes = 64 << 20;          // some 15 million tokens
 constexpr size_t kMaxPromptsBytes = size_t{1} << 30;  // all are in memory at once
 
 }  // namespace
-
-std::unique_ptr<Tokenizer> load_tokenizer(const ModelConfig& config, const EngineOptions& options) {
-  std::filesystem::path path = tokenizer_path(config, options);
-  if (path.empty()) return nullptr;
-  if (leads_to_directory(path)) path /= "tokenizer.json";
-  if (options.tokenizer.empty() && !is_listed(path)) return nullptr;
-  return Tokenizer::load(path);
-}
 
 std::vector<std::string> read_prompts(std::istream& in, const std::string& name) {
   std::vector<std::string> lines;
@@ -69,9 +58,9 @@ std::vector<std::vector<int32_t>> encode_prompts(const GenerateOptions& options,
   }
   std::optional<ChatTemplate> chat;
   if (options.chat) {
-    const std::filesystem::path path = tokenizer_path(config, engine);
-    check(!path.empty(), "--chat needs the model's tokenizer_config.json, and {} names no tokenizer", engine.model);
-    chat = ChatTemplate::load(leads_to_directory(path) ? path : path.parent_path());
+    const std::filesystem::path directory = tokenizer_directory(config, engine);
+    check(!directory.empty(), "--chat needs the model's tokenizer_config.json, and {} names no tokenizer", engine.model);
+    chat = ChatTemplate::load(directory);
   }
   std::vector<std::vector<int32_t>> prompts;
   for (const PromptInput& input : inputs) {
@@ -83,9 +72,8 @@ std::vector<std::vector<int32_t>> encode_prompts(const GenerateOptions& options,
     check(tokenizer != nullptr,
           "a prompt is text, but {} has no tokenizer.json; use --prompt-token-ids, or name one with --tokenizer", engine.model);
     // A chat template spells its special tokens out; a plain prompt gets those that the tokenizer adds (BOS).
-    prompts.push_back(
-        chat ? tokenizer->encode(chat->render(std::vector<ChatMessage>{{"user", text}}), /*add_special_tokens=*/false)
-             : tokenizer->encode(text, /*add_special_tokens=*/true));
+    prompts.push_back(chat ? tokenizer->encode(chat->render(plain_chat({{"user", text}})), /*add_special_tokens=*/false)
+                           : tokenizer->encode(text, /*add_special_tokens=*/true));
   }
   return prompts;
 }

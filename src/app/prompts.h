@@ -13,9 +13,6 @@
 
 namespace lockstep {
 
-// The model's tokenizer, or null where it has none. Throws Error if it has one that cannot be used.
-std::unique_ptr<Tokenizer> load_tokenizer(const ModelConfig& config, const EngineOptions& options);
-
 // The lines of a file of prompts. name: for messages. Throws Error when there is none, when it cannot be read, and when a line or
 // all of it is larger than any model could take, which a device or a pipe without end would be.
 std::vector<std::string> read_prompts(std::istream& in, const std::string& name);

@@ -42,9 +42,7 @@ void add_batch(CliFlags& flags, CommandLine& result) {
   flags.flag("--restart", "Begin anew, and overwrite the output of an earlier job", b.restart);
   flags.value("--seed", "N", "Requests without a seed get theirs from this and the number of their line (default: 0)",
               [&b](const std::string& text) { b.seed = parse_seed(text); });
-  flags.value(
-      "--served-model-name", "NAME", "What requests may call the model; may be repeated (default: as --model, or its last part)",
-      [&b](const std::string& text) { b.served_model_names.push_back(text); }, CliFlags::Times::kMany);
+  add_api_flags(flags, b);
   flags.value("--status-file", "FILE", "Written every second, JSON (default: the output's name and .status.json)",
               into_text(b.status_file, "a file"));
   flags.value("--lock-timeout", "SECONDS",

@@ -77,6 +77,33 @@ void add_sampling_flags(CliFlags& flags, SamplingParams& s) {
       ->group(group);
 }
 
+void add_api_flags(CliFlags& flags, ApiOptions& api) {
+  const char* group = "Requests";
+  flags
+      .value(
+          "--served-model-name", "NAME",
+          "What requests may call the model; may be repeated, the first is that of answers (default: as --model, or its last "
+          "part)",
+          [&api](const std::string& text) { api.served_model_names.push_back(text); }, Times::kMany)
+      ->group(group);
+  flags
+      .value("--chat-template", "FILE", "A Jinja template to put chats through (default: the model's)",
+             into_text(api.chat_template, "a file"))
+      ->group(group);
+  flags
+      .value("--tool-call-parser", "FORM",
+             "How the model writes calls of tools: auto (as its chat template tells), none, hermes, llama3_json, mistral "
+             "(default: auto)",
+             [&api](const std::string& text) {
+               api.tool_call_parser = parse_choice<std::optional<ToolFormat>>(text, {{"auto", std::nullopt},
+                                                                                     {"none", ToolFormat::kNone},
+                                                                                     {"hermes", ToolFormat::kHermes},
+                                                                                     {"llama3_json", ToolFormat::kLlama3Json},
+                                                                                     {"mistral", ToolFormat::kMistral}});
+             })
+      ->group(group);
+}
+
 void add_generate(CliFlags& flags, CommandLine& result) {
   GenerateOptions& g = result.generate;
   add_model(flags, result);

@@ -46,9 +46,11 @@ void add_engine_flags(CliFlags& flags, CommandLine& result, bool bench_comm);
 // Of the engine's flags, that one.
 void add_engine_flag(CliFlags& flags, CommandLine& result, const EngineFlag& flag);
 void add_sampling_flags(CliFlags& flags, SamplingParams& sampling);
+void add_api_flags(CliFlags& flags, ApiOptions& api);
 void add_profile_flags(CliFlags& flags, ProfileOptions& profile);
 void add_generate(CliFlags& flags, CommandLine& result);
 void add_batch(CliFlags& flags, CommandLine& result);
+void add_serve(CliFlags& flags, CommandLine& result);
 void add_bench_latency(CliFlags& flags, CommandLine& result);
 void add_bench_prefill(CliFlags& flags, CommandLine& result);
 void add_bench_throughput(CliFlags& flags, CommandLine& result);

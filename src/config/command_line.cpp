@@ -53,6 +53,7 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
   };
   add(app, Command::kGenerate, "generate", "Continue prompts", add_generate);
   add(app, Command::kBatch, "batch", "Answer a file of requests; goes on where it was when it is started again", add_batch);
+  add(app, Command::kServe, "serve", "Answer requests of OpenAI's API over HTTP", add_serve);
   CLI::App* bench = app.add_subcommand("bench", "Measure speed");
   bench->require_subcommand(1);
   add(*bench, Command::kBenchLatency, "latency", "Time of a decode step over batch sizes and contexts, beside its floor",
@@ -81,6 +82,10 @@ void check_together(const CommandLine& line) {
     check(!g.prompts.empty() || !g.prompts_file.empty(), "no prompt; give -p TEXT, --prompts FILE or --prompt-token-ids ID,...");
     check(g.sampling.min_tokens <= g.sampling.max_tokens, "--min-tokens is {}; allowed: at most --max-tokens, {}",
           g.sampling.min_tokens, g.sampling.max_tokens);
+  }
+  if (line.command == Command::kServe) {
+    check(line.serve.ssl_certfile.empty() == line.serve.ssl_keyfile.empty(),
+          "--ssl-certfile and --ssl-keyfile belong together; give both or none");
   }
   if (line.command == Command::kPlan) {
     check(!line.engine.model.empty() || !line.plan.bench.empty(),
@@ -112,6 +117,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
       "Examples:\n"
       "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
       "  mpirun -np 2 lockstep batch --model DIR -i in.jsonl -o out.jsonl\n"
+      "  mpirun -np 2 lockstep serve --model DIR --port 8000\n"
       "  mpirun -np 2 lockstep bench latency --model qwen2.5-0.5b --load-format dummy\n"
       "  lockstep plan --model llama-3-70b --gpu h100-80gb\n"
       "  lockstep inspect DIR -tp 4\n"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@ namespace lockstep {
 enum class Command {
   kGenerate,
   kBatch,
+  kServe,
   kBenchLatency,
   kBenchPrefill,
   kBenchThroughput,
@@ -50,6 +52,13 @@ struct GenerateOptions {
   ProfileOptions profile;  // of the first steps
 };
 
+// How requests of OpenAI's API are read, by `batch` and `serve`.
+struct ApiOptions {
+  std::vector<std::string> served_model_names;  // empty: the model's name
+  std::filesystem::path chat_template;          // a file; empty: the model's own
+  std::optional<ToolFormat> tool_call_parser;   // absent: the one that the chat template tells
+};
+
 // Of an input that several jobs share: line l (from 1) is that of the job with this index where (l - 1) % count == index.
 struct BatchShard {
   int32_t index = 0;
@@ -57,7 +66,7 @@ struct BatchShard {
   bool has(int64_t line) const { return (line - 1) % count == index; }
 };
 
-struct BatchOptions {
+struct BatchOptions : ApiOptions {
   std::filesystem::path input;
   std::filesystem::path output;
   bool ordered = false;  // answers in the order of the lines, else as they are done
@@ -67,7 +76,24 @@ struct BatchOptions {
   std::filesystem::path status_file;  // empty: beside the output
   double lock_timeout_s = 30.0;       // for another process to let go of the output
   double drain_timeout_s = 60.0;      // for what has begun, after a signal
-  std::vector<std::string> served_model_names;
+};
+
+struct ServeOptions : ApiOptions {
+  std::string host = "127.0.0.1";
+  int32_t port = 8000;                // 0: any that is free
+  std::vector<std::string> api_keys;  // none: everybody may ask
+  std::filesystem::path ssl_certfile, ssl_keyfile;
+  bool disable_log_requests = false;
+  bool enable_log_prompts = false;
+  int32_t max_queue = 1024;  // sequences that may wait beyond --max-num-seqs
+  int32_t max_connections = 1024;
+  int32_t max_body_mib = 64;
+  double read_timeout_s = 30.0;
+  double keep_alive_timeout_s = 75.0;
+  double send_timeout_s = 60.0;
+  double request_timeout_s = 0.0;  // 0: none
+  double drain_timeout_s = 60.0;
+  int32_t http_threads = 2;
 };
 
 // What every benchmark that runs a model takes.
@@ -190,6 +216,7 @@ struct CommandLine {
   }
   GenerateOptions generate;
   BatchOptions batch;
+  ServeOptions serve;
   BenchLatencyOptions bench_latency;
   BenchPrefillOptions bench_prefill;
   BenchThroughputOptions bench_throughput;

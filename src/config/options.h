@@ -15,6 +15,14 @@ enum class LoadFormat { kAuto, kDummy };
 enum class AllReduceChoice { kAuto, kPeer, kNccl };
 enum class Switch { kOff, kOn };
 
+// How a model writes calls of tools.
+enum class ToolFormat {
+  kNone,
+  kHermes,      // <tool_call>{"name": ..., "arguments": {...}}</tool_call>: Hermes, Qwen 2.5, Qwen 3
+  kLlama3Json,  // {"name": ..., "parameters": {...}}, nothing before it but <|python_tag|>; several between semicolons
+  kMistral,     // [TOOL_CALLS] [{"name": ..., "arguments": {...}}, ...], or [TOOL_CALLS]name[ARGS]{...}
+};
+
 // How one prompt is continued; the same for all prompts of `generate`.
 struct SamplingParams {
   int32_t n = 1;  // continuations; the i-th draws as if the seed were seed + i
@@ -31,6 +39,7 @@ struct SamplingParams {
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
+  bool skip_special_tokens = true;                    // they make no text
   int32_t logprobs = -1;                              // -1: off; K >= 0: the chosen token's and the K best
   int32_t prompt_logprobs = -1;                       // likewise, of the prompt's tokens but the first
   std::vector<std::pair<int32_t, float>> logit_bias;  // added to the logits of these tokens

@@ -112,7 +112,7 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params, c
     scheduler_.add(std::move(sequence));
     requests_[id].sequences.push_back(number);
     Live& live = live_[number];
-    if (tokenizer_ != nullptr) live.text.emplace(*tokenizer_, params.stop, params.min_tokens);
+    if (tokenizer_ != nullptr) live.text.emplace(*tokenizer_, params.stop, params.min_tokens, params.skip_special_tokens);
   }
   next_sequence_ += params.n;
   return next_request_++;

@@ -7,8 +7,8 @@
 
 namespace lockstep {
 
-TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t min_tokens)
-    : detokenizer_(tokenizer, /*skip_special_tokens=*/true), stops_(std::move(stops)), tokens_without_stop_(min_tokens) {
+TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t min_tokens, bool skip_special_tokens)
+    : detokenizer_(tokenizer, skip_special_tokens), stops_(std::move(stops)), tokens_without_stop_(min_tokens) {
   for (const std::string& stop : stops_) check(!stop.empty(), "a stop string is empty; leave it out or give some text");
 }
 

@@ -12,7 +12,7 @@ namespace lockstep {
 class TextStream {
  public:
   // Stop strings must not be empty; they are not looked for in what the first min_tokens tokens make.
-  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t min_tokens = 0);
+  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stops, int64_t min_tokens = 0, bool skip_special_tokens = true);
 
   // The text that this token makes certain: whole characters, and nothing that could still turn out to begin a stop string.
   std::string push(int32_t token);

@@ -134,6 +134,14 @@ std::string cut_at_mark(std::string prompt, const std::string& text, const std::
 
 }  // namespace
 
+ChatRequest plain_chat(const std::vector<ChatMessage>& messages) {
+  ChatRequest request;
+  for (const ChatMessage& m : messages) {
+    request.messages.push_back({{"role", text::repair_utf8(m.role)}, {"content", text::repair_utf8(m.content)}});
+  }
+  return request;
+}
+
 ChatTemplate::ChatTemplate(std::string where, const Sources& sources, std::map<std::string, std::string> tokens)
     : where_(std::move(where)), special_tokens_(std::move(tokens)) {
   for (const auto& [name, source] : sources) {
@@ -202,14 +210,6 @@ std::string ChatTemplate::render(const ChatRequest& request) const {
         "{}: the final message is to be continued, but the template does not speak of '{}'", where_, key);
   const std::string text = mark_final_text(variables["messages"], key, where_);
   return cut_at_mark(chosen.jinja->render(variables), text, where_);
-}
-
-std::string ChatTemplate::render(const std::vector<ChatMessage>& messages) const {
-  ChatRequest request;
-  for (const ChatMessage& m : messages) {
-    request.messages.push_back({{"role", text::repair_utf8(m.role)}, {"content", text::repair_utf8(m.content)}});
-  }
-  return render(request);
 }
 
 }  // namespace lockstep

@@ -14,11 +14,6 @@ namespace text {
 class JinjaTemplate;
 }
 
-struct ChatMessage {
-  std::string role;  // system, user, assistant
-  std::string content;
-};
-
 // What apply_chat_template takes. All of it is JSON as in OpenAI's API; the template decides what it reads of it.
 struct ChatRequest {
   using Json = nlohmann::ordered_json;
@@ -34,6 +29,13 @@ struct ChatRequest {
   std::string template_name;  // of several templates; empty: as transformers chooses ("tool_use" with tools, else "default")
 };
 
+struct ChatMessage {
+  std::string role;  // system, user, assistant
+  std::string content;
+};
+// Plain messages, to be followed by the start of the assistant's turn. Invalid UTF-8 becomes U+FFFD.
+ChatRequest plain_chat(const std::vector<ChatMessage>& messages);
+
 // Immutable; may be used from several threads.
 class ChatTemplate {
  public:
@@ -47,8 +49,8 @@ class ChatTemplate {
   // The prompt's text, special tokens spelled out. Encode it without adding special tokens: the template has written them. Throws
   // Error when the request is no valid one, or the template refuses it (roles that do not alternate, ...).
   std::string render(const ChatRequest& request) const;
-  // Of plain messages, ending with the start of the assistant's turn. Invalid UTF-8 becomes U+FFFD.
-  std::string render(const std::vector<ChatMessage>& messages) const;
+  // The text of the template that render() would take. Throws Error where there is none of that name.
+  const std::string& source(const ChatRequest& request) const { return choose(request).source; }
 
  private:
   struct Named {

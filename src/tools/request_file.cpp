@@ -26,7 +26,7 @@ class Encoder {
   size_t count(const std::string& text) { return tokenizer().encode(text, /*add_special_tokens=*/false).size(); }
   std::vector<int32_t> chat(const std::vector<ChatMessage>& messages) {
     if (!chat_) chat_ = ChatTemplate::load(fs::is_directory(path_) ? path_ : path_.parent_path());
-    return tokenizer().encode(chat_->render(messages), /*add_special_tokens=*/false);
+    return tokenizer().encode(chat_->render(plain_chat(messages)), /*add_special_tokens=*/false);
   }
 
  private:

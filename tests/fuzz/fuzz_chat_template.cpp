@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::ofstream(directory.path() / "tokenizer_config.json", std::ios::binary) << fuzz::text_of(data, size);
   fuzz::allow_error([&] {
     const ChatTemplate chat = ChatTemplate::load(directory.path());
-    static_cast<void>(chat.render({{"system", "Be brief."}, {"user", "Hi"}, {"assistant", "Yes."}, {"user", "Why?"}}));
+    static_cast<void>(
+        chat.render(plain_chat({{"system", "Be brief."}, {"user", "Hi"}, {"assistant", "Yes."}, {"user", "Why?"}})));
   });
   return 0;
 }

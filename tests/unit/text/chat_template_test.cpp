@@ -30,9 +30,9 @@ TEST(ChatTemplate, RendersEveryStyleAsJinjaDoes) {
       for (const auto& m : golden["conversations"][i]) messages.push_back({m[0], m[1]});
       const json& expected = entry["rendered"][i];
       if (expected.is_null()) {
-        expect_mentions(error_of([&] { chat.render(messages); }), {"tokenizer_config.json", "refuses"});
+        expect_mentions(error_of([&] { chat.render(plain_chat(messages)); }), {"tokenizer_config.json", "refuses"});
       } else {
-        EXPECT_EQ(chat.render(messages), expected.get<std::string>()) << name << ", conversation " << i;
+        EXPECT_EQ(chat.render(plain_chat(messages)), expected.get<std::string>()) << name << ", conversation " << i;
       }
     }
   }
@@ -40,7 +40,7 @@ TEST(ChatTemplate, RendersEveryStyleAsJinjaDoes) {
 
 TEST(ChatTemplate, FindsTheTemplate) {
   const std::string source = "<|im_start|>{{ messages[0].content }}";
-  const std::vector<ChatMessage> messages = {{"user", "Hi"}};
+  const ChatRequest messages = plain_chat({{"user", "Hi"}});
   EXPECT_EQ(load({{"chat_template", source}}).render(messages), "<|im_start|>Hi");
   const json named = {{{"name", "tool_use"}, {"template", "[INST]"}}, {{"name", "default"}, {"template", source}}};
   EXPECT_EQ(load({{"chat_template", named}}).render(messages), "<|im_start|>Hi");
@@ -51,7 +51,7 @@ TEST(ChatTemplate, FindsTheTemplate) {
   EXPECT_EQ(ChatTemplate::load(directory.path()).render(messages), "<|im_start|>Hi!");
 }
 
-const std::vector<ChatMessage> kHello = {{"user", "Hi"}};
+const ChatRequest kHello = plain_chat({{"user", "Hi"}});
 
 TEST(ChatTemplate, RefusesWhatItDoesNotKnow) {
   testing::TemporaryDirectory empty;

@@ -1,14 +1,15 @@
-#include "app/openai_request.h"
+#include "openai/request.h"
 
 #include <charconv>
 #include <limits>
 
-#include "app/json_fields.h"
+#include "openai/chat_fields.h"
+#include "openai/json_fields.h"
 
 namespace lockstep {
 namespace {
 
-using Json = nlohmann::json;
+using Json = RequestJson;
 
 constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 constexpr int32_t kMaxChoices = 128;
@@ -21,7 +22,9 @@ bool is_token_id(const Json& value) {
   return value.is_number_integer() && value >= 0 && value <= std::numeric_limits<int32_t>::max();
 }
 
-std::vector<int32_t> token_ids(const std::string& key, const Json& list) {
+}  // namespace
+
+std::vector<int32_t> read_token_ids(const std::string& key, const Json& list) {
   if (!list.is_array() || list.empty()) JsonFields::refuse(key, list, "a list of token ids, not empty");
   std::vector<int32_t> ids;
   ids.reserve(list.size());
@@ -32,12 +35,14 @@ std::vector<int32_t> token_ids(const std::string& key, const Json& list) {
   return ids;
 }
 
+namespace {
+
 // Text, token ids, or a list of either.
 std::vector<PromptInput> read_prompts(const Json& value) {
   const std::string key = "prompt";
   if (value.is_string()) return {value.get<std::string>()};
   if (!value.is_array() || value.empty()) JsonFields::refuse(key, value, "text, token ids, or a list of either, not empty");
-  if (is_token_id(value.front())) return {token_ids(key, value)};
+  if (is_token_id(value.front())) return {read_token_ids(key, value)};
   if (value.size() > kMaxPrompts) {
     throw RequestError(key,
                        fmt::format("'prompt' lists {} prompts; allowed: at most {} in a request", value.size(), kMaxPrompts));
@@ -47,42 +52,10 @@ std::vector<PromptInput> read_prompts(const Json& value) {
     if (prompt.is_string()) {
       prompts.emplace_back(prompt.get<std::string>());
     } else {
-      prompts.emplace_back(token_ids(key, prompt));
+      prompts.emplace_back(read_token_ids(key, prompt));
     }
   }
   return prompts;
-}
-
-// A text, or a list of parts that are texts.
-std::string read_content(const Json& message) {
-  const auto content = message.find("content");
-  if (content == message.end() || content->is_null()) return {};
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) JsonFields::refuse("messages", *content, "a content that is text, or a list of parts");
-  std::string all;
-  for (const Json& part : *content) {
-    const bool is_text =
-        part.is_object() && part.value("type", Json()) == "text" && part.contains("text") && part["text"].is_string();
-    if (!is_text) JsonFields::refuse("messages", part, "parts of the type text; the model takes nothing else");
-    all += part["text"].get<std::string>();
-  }
-  return all;
-}
-
-std::vector<OpenAiMessage> read_messages(const Json& value) {
-  if (!value.is_array() || value.empty()) JsonFields::refuse("messages", value, "a list of messages, not empty");
-  std::vector<OpenAiMessage> messages;
-  for (const Json& message : value) {
-    const bool has_role = message.is_object() && message.contains("role") && message["role"].is_string();
-    if (!has_role) JsonFields::refuse("messages", message, "objects with a role");
-    for (const char* key : {"tool_calls", "function_call", "tool_call_id"}) {
-      if (message.contains(key) && !message[key].is_null()) {
-        throw RequestError("messages", fmt::format("a message has '{}'; tools are not supported", key));
-      }
-    }
-    messages.push_back({message["role"].get<std::string>(), read_content(message)});
-  }
-  return messages;
 }
 
 void read_stops(JsonFields& fields, SamplingParams& s) {
@@ -95,7 +68,7 @@ void read_stops(JsonFields& fields, SamplingParams& s) {
     }
   }
   if (const Json* ids = fields.find("stop_token_ids")) {
-    if (!ids->is_array() || !ids->empty()) s.stop_token_ids = token_ids("stop_token_ids", *ids);
+    if (!ids->is_array() || !ids->empty()) s.stop_token_ids = read_token_ids("stop_token_ids", *ids);
   }
 }
 
@@ -109,7 +82,7 @@ void read_bias(JsonFields& fields, SamplingParams& s) {
     const bool is_id = std::from_chars(key.data(), end, token).ptr == end && token >= 0;
     const bool in_range = value.is_number() && value.get<double>() >= -100.0 && value.get<double>() <= 100.0;
     if (!is_id || !in_range)
-      JsonFields::refuse("logit_bias", Json{{key, value}}, "token ids, each with a number from -100 to 100");
+      JsonFields::refuse("logit_bias", Json::object({{key, value}}), "token ids, each with a number from -100 to 100");
     s.logit_bias.emplace_back(token, value.get<float>());
   }
 }
@@ -141,8 +114,10 @@ void read_sampling(JsonFields& fields, OpenAiRequest& request) {
   s.max_tokens = request.endpoint == Endpoint::kCompletions ? kDefaultCompletionTokens : static_cast<int32_t>(kMaxInt);
   request.limits_tokens =
       request.endpoint == Endpoint::kCompletions || fields.has("max_tokens") || fields.has("max_completion_tokens");
-  fields.integer("max_tokens", s.max_tokens, 1, kMaxInt);
+  fields.integer("max_tokens", s.max_tokens, request.echo ? 0 : 1, kMaxInt);
   fields.integer("max_completion_tokens", s.max_tokens, 1, kMaxInt);
+  request.no_completion = s.max_tokens == 0;
+  s.max_tokens = std::max(s.max_tokens, 1);
   fields.integer("min_tokens", s.min_tokens, 0, kMaxInt);
   if (s.min_tokens > s.max_tokens) {
     throw RequestError("min_tokens",
@@ -157,6 +132,7 @@ void read_sampling(JsonFields& fields, OpenAiRequest& request) {
   fields.number("frequency_penalty", s.frequency_penalty, -2, 2);
   fields.number("repetition_penalty", s.repetition_penalty, 0, 100, /*open_min=*/true);
   fields.boolean("ignore_eos", s.ignore_eos);
+  fields.boolean("skip_special_tokens", s.skip_special_tokens);
   if (fields.has("seed")) {
     int64_t seed = 0;
     fields.integer("seed", seed, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
@@ -173,18 +149,15 @@ void refuse_unsupported(JsonFields& fields) {
     const bool is_text = format->is_object() && format->value("type", Json()) == "text";
     if (!is_text) JsonFields::refuse("response_format", *format, "{\"type\": \"text\"}; output in a given form is not supported");
   }
-  for (const char* key : {"tools", "functions"}) {
-    const Json* tools = fields.find(key);
-    if (tools != nullptr && !tools->empty()) throw RequestError(key, fmt::format("'{}' is given; tools are not supported", key));
+  for (const char* key : {"functions", "function_call"}) {
+    if (fields.has(key)) throw RequestError(key, fmt::format("'{}' is given; use 'tools' and 'tool_choice'", key));
   }
-  for (const char* key : {"tool_choice", "function_call"}) {
-    const Json* choice = fields.find(key);
-    if (choice != nullptr && *choice != "none" && *choice != "auto")
-      JsonFields::refuse(key, *choice, "\"none\"; tools are not supported");
+  bool beam_search = false;
+  fields.boolean("use_beam_search", beam_search);
+  if (beam_search) throw RequestError("use_beam_search", "'use_beam_search' is true; there is no beam search");
+  if (const Json* modalities = fields.find("modalities"); modalities != nullptr && *modalities != Json::array({"text"})) {
+    JsonFields::refuse("modalities", *modalities, "[\"text\"]");
   }
-  bool skip = true;
-  fields.boolean("skip_special_tokens", skip);
-  if (!skip) throw RequestError("skip_special_tokens", "'skip_special_tokens' is false; allowed: true");
   if (const Json* suffix = fields.find("suffix"); suffix != nullptr && *suffix != "") {
     throw RequestError("suffix", "'suffix' is given; text cannot be inserted before it");
   }
@@ -209,16 +182,19 @@ OpenAiRequest parse_openai_request(const Json& body, Endpoint endpoint) {
     request.prompts = read_prompts(*prompt);
     fields.boolean("echo", request.echo);
   } else {
-    const Json* messages = fields.find("messages");
-    if (messages == nullptr) throw RequestError("messages", "'messages' is missing; expected a list of messages");
-    request.messages = read_messages(*messages);
+    request.add_special_tokens = false;  // the template spells them out
+    read_chat(fields, request);
+    if (const Json* effort = fields.find("reasoning_effort")) request.chat.template_kwargs["reasoning_effort"] = *effort;
   }
   fields.boolean("add_special_tokens", request.add_special_tokens);
   fields.boolean("return_token_ids", request.return_token_ids);
   fields.boolean("stream", request.stream);
   if (const Json* options = fields.find("stream_options")) {
+    bool ignored = false;
     JsonFields stream_options(*options);
     stream_options.boolean("include_usage", request.include_usage);
+    stream_options.boolean("continuous_usage_stats", request.continuous_usage);
+    stream_options.boolean("include_obfuscation", ignored);
     stream_options.finish();
     if (!request.stream) throw RequestError("stream_options", "'stream_options' is given, but 'stream' is not true");
   }
@@ -228,7 +204,7 @@ OpenAiRequest parse_openai_request(const Json& body, Endpoint endpoint) {
   request.options.priority = -urgency;  // in vLLM's API, the lowest goes first
   fields.text("cache_salt", request.options.cache_salt);
   refuse_unsupported(fields);
-  fields.ignore({"user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key"});
+  fields.ignore({"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"});
   fields.finish();
   return request;
 }

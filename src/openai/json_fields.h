@@ -11,13 +11,14 @@
 #include <string_view>
 #include <utility>
 
-#include "app/openai_request.h"
+#include "openai/request.h"
+#include "openai/request_json.h"
 
 namespace lockstep {
 
 class JsonFields {
  public:
-  using Json = nlohmann::json;
+  using Json = RequestJson;
 
   // object must outlive this. Throws RequestError unless it is one.
   explicit JsonFields(const Json& object) : object_(object) {

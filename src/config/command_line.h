@@ -87,7 +87,7 @@ struct ServeOptions : ApiOptions {
   bool enable_log_prompts = false;
   int32_t max_queue = 1024;  // sequences that may wait beyond --max-num-seqs
   int32_t max_connections = 1024;
-  int32_t max_body_mib = 64;
+  int32_t max_body_mib = 32;
   double read_timeout_s = 30.0;
   double keep_alive_timeout_s = 75.0;
   double send_timeout_s = 60.0;

@@ -7,9 +7,10 @@
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/error.hpp>
 #include <exception>
-#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/log.h"
+#include "serve/api_error.h"
 
 namespace lockstep {
 namespace {
@@ -21,12 +22,6 @@ using boost::system::error_code;
 constexpr HttpSeconds kLinger{2};           // for a client to stop sending after it was refused
 constexpr size_t kMaxDrained = 256 << 20;   // bytes, meanwhile
 constexpr size_t kMaxUnparsed = 128 << 10;  // of a body whose next chunk has not begun, or of requests sent ahead
-
-HttpResponse error_response(const HttpError& error) {
-  const nlohmann::ordered_json body = {
-      {"error", {{"message", error.message}, {"type", "invalid_request_error"}, {"param", nullptr}, {"code", nullptr}}}};
-  return {error.status, "application/json", body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), {}};
-}
 
 }  // namespace
 
@@ -80,6 +75,7 @@ HttpConnection::HttpConnection(std::unique_ptr<Transport> transport, std::shared
 }
 
 HttpConnection::~HttpConnection() {
+  count_body(0);
   if (on_end_) on_end_();
 }
 
@@ -213,6 +209,13 @@ bool HttpConnection::begin_request() {
   return true;
 }
 
+// False: together with what others send it is too much.
+bool HttpConnection::count_body(size_t bytes) {
+  service_->bodies_bytes += bytes - counted_bytes_;  // modulo 2^64
+  counted_bytes_ = bytes;
+  return service_->bodies_bytes <= service_->limits.max_all_bodies_bytes || bytes == 0;
+}
+
 void HttpConnection::read_body() {
   while (!parser_->is_done() && !in_.empty()) {
     error_code error;
@@ -220,6 +223,7 @@ void HttpConnection::read_body() {
     if (error == http::error::need_more) break;
     if (error) return parse_failed(error);
   }
+  if (!count_body(parser_->get().body().size())) return refuse({429, "too much is being received; try again later"});
   if (parser_->is_done()) return dispatch();
   if (in_.size() > kMaxUnparsed) return refuse({400, "a chunk of the body has too long a head"});
   read();
@@ -243,7 +247,7 @@ void HttpConnection::dispatch() {
     service_->handler(exchange);
   } catch (const std::exception& error) {
     spdlog::error("a request failed: {}", error.what());
-    exchange->respond(error_response({500, "internal error"}));
+    exchange->respond(error_response(500, "internal error"));
   }
   if (state_ == State::kAnswering && in_.size() < kMaxUnparsed) read();  // to learn when the client leaves
 }
@@ -255,7 +259,7 @@ void HttpConnection::refuse(const HttpError& error) {
   has_body_left_ = true;
   keep_alive_ = false;
   is_1_1_ = true;
-  respond(error_response(error));
+  respond(error_response(error.status, error.message));
   read();
 }
 
@@ -326,6 +330,7 @@ void HttpConnection::end_answer() {
   answered_ = false;
   streams_ = false;
   request_ = {};
+  count_body(0);
   if (!keep_alive_ || service_->draining) return shut_down();
   state_ = State::kIdle;
   parser_.reset();

@@ -25,10 +25,11 @@ using HttpSeconds = std::chrono::duration<double>;
 struct HttpLimits {
   size_t max_head_bytes = 32 << 10;
   size_t max_body_bytes = 64 << 20;
-  size_t max_unsent_bytes = 16 << 20;  // of an answer that the client does not take
-  HttpSeconds read_timeout{30};        // from a request's first byte to its last
-  HttpSeconds idle_timeout{75};        // between requests
-  HttpSeconds send_timeout{60};        // for the client to take what is sent
+  size_t max_all_bodies_bytes = size_t{1} << 30;  // of the requests of all connections that are read or answered
+  size_t max_unsent_bytes = 16 << 20;             // of an answer that the client does not take
+  HttpSeconds read_timeout{30};                   // from a request's first byte to its last
+  HttpSeconds idle_timeout{75};                   // between requests
+  HttpSeconds send_timeout{60};                   // for the client to take what is sent
 };
 
 // What the connections of a server share.
@@ -36,6 +37,7 @@ struct HttpService {
   HttpLimits limits;
   HttpGate gate;
   HttpHandler handler;
+  std::atomic<size_t> bodies_bytes{0};
   std::atomic<bool> draining{false};  // each connection ends with the answer that it is at
 };
 
@@ -60,6 +62,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void process();
   bool begin_request();
   void read_body();
+  bool count_body(size_t bytes);
   void parse_failed(const boost::system::error_code& error);
   void dispatch();
   void refuse(const HttpError& error);
@@ -89,6 +92,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::string in_;        // received and not parsed
   std::optional<Parser> parser_;
   HttpRequest request_;
+  size_t counted_bytes_ = 0;  // of the request's body, among those of all
   bool keep_alive_ = false;
   bool is_1_1_ = true;
   bool is_head_ = false;

@@ -23,6 +23,14 @@ enum class ToolFormat {
   kMistral,     // [TOOL_CALLS] [{"name": ..., "arguments": {...}}, ...], or [TOOL_CALLS]name[ARGS]{...}
 };
 
+// What form an output must have: docs/structured-output.md.
+enum class GrammarKind { kNone, kJsonObject, kJsonSchema, kRegex };
+struct GrammarSpec {
+  GrammarKind kind = GrammarKind::kNone;
+  std::string text;  // the JSON schema, or the regular expression
+  bool operator==(const GrammarSpec&) const = default;
+};
+
 // How one prompt is continued; the same for all prompts of `generate`.
 struct SamplingParams {
   int32_t n = 1;  // continuations; the i-th draws as if the seed were seed + i
@@ -43,6 +51,7 @@ struct SamplingParams {
   int32_t logprobs = -1;                              // -1: off; K >= 0: the chosen token's and the K best
   int32_t prompt_logprobs = -1;                       // likewise, of the prompt's tokens but the first
   std::vector<std::pair<int32_t, float>> logit_bias;  // added to the logits of these tokens
+  GrammarSpec grammar;                                // the form of the output
 };
 
 struct EngineOptions {

@@ -17,6 +17,7 @@ class CodePointSet {
   void unite(const CodePointSet& other);
   void intersect(const CodePointSet& other);
   void complement();
+  const std::vector<std::pair<char32_t, char32_t>>& ranges() const { return ranges_; }  // sorted, first and last of each
   // The members as ranges for the inside of a PCRE2 class: "\x{41}-\x{5A}\x{AA}"; empty when there are none.
   std::string pcre_members() const;
 

@@ -58,6 +58,23 @@ class ByteLevelStage final : public WholeTokenStage {
   std::string text_;
 };
 
+// The byte that a token "<0xHH>" stands for.
+std::optional<char> byte_of(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
+  int value = 0;
+  for (size_t i = 3; i < 5; ++i) {
+    const char c = token[i];
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                             : -1;
+    // u8::from_str_radix takes a leading plus sign: "<0x+A>" is a line feed.
+    if (digit < 0 && !(i == 3 && c == '+')) return std::nullopt;
+    value = value * 16 + std::max(digit, 0);
+  }
+  return static_cast<char>(value);
+}
+
 // Runs of byte tokens become text if the whole run is valid UTF-8, else one U+FFFD per byte. So a run is held back until it ends
 // or turns out to be invalid.
 class ByteFallbackStage final : public WholeTokenStage {
@@ -65,21 +82,6 @@ class ByteFallbackStage final : public WholeTokenStage {
   using WholeTokenStage::WholeTokenStage;
 
  private:
-  static std::optional<char> byte_of(std::string_view token) {
-    if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
-    int value = 0;
-    for (size_t i = 3; i < 5; ++i) {
-      const char c = token[i];
-      const int digit = c >= '0' && c <= '9'   ? c - '0'
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                               : -1;
-      // u8::from_str_radix takes a leading plus sign: "<0x+A>" is a line feed.
-      if (digit < 0 && !(i == 3 && c == '+')) return std::nullopt;
-      value = value * 16 + std::max(digit, 0);
-    }
-    return static_cast<char>(value);
-  }
   void token(std::string_view token) override {
     const auto byte = byte_of(token);
     if (!byte) {
@@ -303,11 +305,36 @@ class JoinStage final : public DecodeStage {
   bool at_token_start_ = true;
 };
 
+// What each kind of stage makes of a token alone.
+template <typename Stage>
+bool apply_alone(LoneToken& token);
+template <>
+bool apply_alone<ByteLevelStage>(LoneToken& token) {
+  token.bytes = byte_level_to_bytes(token.bytes);
+  return true;
+}
+template <>
+bool apply_alone<ByteFallbackStage>(LoneToken& token) {
+  if (const auto byte = byte_of(token.bytes)) token.bytes.assign(1, *byte);
+  return true;
+}
+template <>
+bool apply_alone<FuseStage>(LoneToken& token) {
+  token.is_fused = true;
+  return true;
+}
+template <>
+bool apply_alone<JoinStage>(LoneToken& token) {
+  if (!token.is_first) token.bytes.insert(0, " ");
+  return true;
+}
+
 // A step whose stage needs nothing from the file.
 template <typename Stage>
 class PlainStep final : public DecodeStep {
  public:
   std::unique_ptr<DecodeStage> start(DecodeStage& next) const override { return std::make_unique<Stage>(next); }
+  bool apply(LoneToken& token) const override { return apply_alone<Stage>(token); }
 };
 
 class ReplaceStep final : public DecodeStep {
@@ -322,6 +349,11 @@ class ReplaceStep final : public DecodeStep {
     if (is_character_) return std::make_unique<ReplaceCharacterStage>(next, *pattern_, content_);
     return std::make_unique<ReplaceStage>(next, *pattern_, content_);
   }
+  bool apply(LoneToken& token) const override {
+    if (token.is_fused && !is_character_) return false;
+    if (is_valid_utf8(token.bytes)) token.bytes = replace_all(token.bytes, *pattern_, content_);  // else a part of a character
+    return true;
+  }
 
  private:
   std::string content_;
@@ -329,12 +361,26 @@ class ReplaceStep final : public DecodeStep {
   std::unique_ptr<Pattern> pattern_;
 };
 
+bool apply_alone(const StripOptions& options, LoneToken& token) {
+  const std::string& c = options.content;
+  if (token.is_fused && (options.start > 1 || options.stop > 0)) return false;
+  if (token.is_fused && !token.is_first) return true;
+  std::string_view rest = token.bytes;
+  for (int64_t i = 0; i < options.start && rest.starts_with(c); ++i) rest.remove_prefix(c.size());
+  for (int64_t i = 0; i < options.stop && rest.ends_with(c); ++i) rest.remove_suffix(c.size());
+  token.bytes = std::string(rest);
+  return true;
+}
+bool apply_alone(const std::string& /*word_end*/, LoneToken& /*token*/) { return false; }
+bool apply_alone(const WordPieceOptions& /*options*/, LoneToken& /*token*/) { return false; }
+
 // A step whose stage needs a value of the file's.
 template <typename Stage, typename Options>
 class OptionsStep final : public DecodeStep {
  public:
   explicit OptionsStep(Options options) : options_(std::move(options)) {}
   std::unique_ptr<DecodeStage> start(DecodeStage& next) const override { return std::make_unique<Stage>(next, options_); }
+  bool apply(LoneToken& token) const override { return apply_alone(options_, token); }
 
  private:
   Options options_;
@@ -369,6 +415,12 @@ class MetaspaceStep final : public DecodeStep {
       : options_(MetaspaceOptions::read(component)), mark_(make_literal(options_.replacement)) {}
   std::unique_ptr<DecodeStage> start(DecodeStage& next) const override {
     return std::make_unique<MetaspaceStage>(next, options_, *mark_);
+  }
+  bool apply(LoneToken& token) const override {
+    if (token.is_fused) return false;
+    const bool drop = token.is_first && options_.prepend != MetaspaceOptions::Prepend::kNever;
+    if (is_valid_utf8(token.bytes)) token.bytes = replace_all(token.bytes, *mark_, drop ? "" : " ");
+    return true;
   }
 
  private:
@@ -409,6 +461,16 @@ void Decoder::read(const Component& component) {
   } else {
     component.refuse_type("BPEDecoder, ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece");
   }
+}
+
+std::optional<std::string> Decoder::token_bytes(std::string_view token, bool is_first) const {
+  LoneToken alone;
+  alone.bytes = token;
+  alone.is_first = is_first;
+  for (const auto& step : steps_) {
+    if (!step->apply(alone)) return std::nullopt;
+  }
+  return std::move(alone.bytes);
 }
 
 class Decoder::Run::Sink final : public DecodeStage {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,11 +24,20 @@ class DecodeStage {
   virtual void finish() = 0;
 };
 
+// One token by itself on its way through the steps; see Decoder::token_bytes().
+struct LoneToken {
+  std::string bytes;
+  bool is_first = false;
+  bool is_fused = false;  // later steps see it as a part of one long token
+};
+
 // A step as the file describes it; immutable.
 class DecodeStep {
  public:
   virtual ~DecodeStep() = default;
   virtual std::unique_ptr<DecodeStage> start(DecodeStage& next) const = 0;
+  // What the step makes of a token. False: it depends on what stands before or behind the token.
+  virtual bool apply(LoneToken& token) const = 0;
 };
 
 class Decoder {
@@ -36,6 +46,10 @@ class Decoder {
   Decoder();
   // BPEDecoder, ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece; Error for another type.
   explicit Decoder(const Component& component);
+
+  // What a token adds to a text that goes on with, or begins with it: bytes, for it may be part of a character. Empty where the
+  // decoder's steps look at more than one token at a time.
+  std::optional<std::string> token_bytes(std::string_view token, bool is_first) const;
 
   // One text being decoded.
   class Run {

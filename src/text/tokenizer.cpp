@@ -68,6 +68,14 @@ class JsonTokenizer final : public Tokenizer {
     const auto* added = added_.find(id);
     return added != nullptr && added->special;
   }
+  std::string token_bytes(int32_t id, bool is_first) const override {
+    const std::string* token = visible_token(id, /*skip_special=*/true);
+    if (token == nullptr) return {};
+    std::optional<std::string> bytes = decoder_.token_bytes(*token, is_first);
+    check(bytes.has_value(),
+          "the decoder of the tokenizer looks at several tokens at a time, so that a token has no text of its own");
+    return *std::move(bytes);
+  }
   int64_t vocab_size() const override {
     return std::max({model_.vocab_size(), added_.vocab_size(), post_processor_.vocab_size()});
   }
@@ -77,10 +85,8 @@ class JsonTokenizer final : public Tokenizer {
    public:
     Stream(const JsonTokenizer& owner, bool skip_special) : owner_(owner), skip_special_(skip_special), run_(owner.decoder_) {}
     void push(int32_t id, std::string& out) override {
-      const auto* added = owner_.added_.find(id);
-      const std::string* token = added != nullptr ? &added->pattern : owner_.model_.id_to_token(id);
-      if (token == nullptr || (skip_special_ && owner_.added_.is_special(*token))) return;
-      run_.push(*token, out);
+      const std::string* token = owner_.visible_token(id, skip_special_);
+      if (token != nullptr) run_.push(*token, out);
     }
     void finish(std::string& out) override { run_.finish(out); }
 
@@ -89,6 +95,13 @@ class JsonTokenizer final : public Tokenizer {
     bool skip_special_;
     text::Decoder::Run run_;
   };
+
+  // What the decoder gets of an id; null: nothing.
+  const std::string* visible_token(int32_t id, bool skip_special) const {
+    const auto* added = added_.find(id);
+    const std::string* token = added != nullptr ? &added->pattern : model_.id_to_token(id);
+    return token == nullptr || (skip_special && added_.is_special(*token)) ? nullptr : token;
+  }
 
   std::vector<int32_t> encode_pieces(const text::PieceList& list) const {
     std::vector<int32_t> ids;

@@ -40,6 +40,10 @@ class Tokenizer {
   virtual std::optional<int32_t> token_to_id(std::string_view token) const = 0;
   virtual std::optional<std::string> id_to_token(int32_t id) const = 0;
   virtual bool is_special(int32_t id) const = 0;
+  // What the token adds to a text that is decoded without special tokens, as bytes: it may be part of a character. is_first:
+  // nothing stands before it, for some decoders drop the blank that a text begins with. Empty for ids that add nothing. Throws
+  // Error where the decoder looks at more than one token at a time, so that there is no such thing.
+  virtual std::string token_bytes(int32_t id, bool is_first) const = 0;
   virtual int64_t vocab_size() const = 0;  // largest id + 1, added tokens included
 };
 

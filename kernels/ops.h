@@ -87,6 +87,7 @@ struct SamplingRow {
   int32_t penalty_row = -1;  // row of the counts matrix, or -1 when no penalty applies
   int32_t edit_begin = 0;    // range in the list of LogitEdit
   int32_t edit_end = 0;
+  int32_t mask_row = -1;  // row of the matrix of masks, or -1 when every token is allowed
 };
 
 // logits[token] += add; -infinity bans the token. Global token ids.
@@ -204,6 +205,11 @@ class Ops {
   // output) and presence (in output); then the edits. counts: [rows of penalties, V] int32.
   virtual void process_logits(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const LogitEdit* edits,
                               int32_t* counts, const int32_t* last_token) = 0;
+
+  // logits of tokens that the row's mask does not allow become -infinity, where mask_row >= 0. masks: [rows of masks, words]; bit
+  // i % 32 of word i / 32 is token vocab_begin / 32 * 32 + i, so that a shard's words are a part of the vocabulary's.
+  virtual void apply_masks(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
+                           int64_t words) = 0;
 
   // threshold[s]: the smallest processed logit (before temperature) that survives top_k, then top_p, then min_p, in
   // transformers' order, each on the temperature-scaled distribution left by the one before. Ties with the threshold survive.

@@ -54,6 +54,8 @@ class CpuOps final : public Ops {
                     bool in_prompt) override;
   void process_logits(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const LogitEdit* edits, int32_t* counts,
                       const int32_t* last_token) override;
+  void apply_masks(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
+                   int64_t words) override;
   void sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) override;
   void sample_candidates(Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,
                          const SamplingRow* rows) override;

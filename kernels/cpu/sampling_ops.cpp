@@ -265,6 +265,24 @@ void CpuOps::process_logits(TensorView logits, int64_t vocab_begin, const Sampli
   });
 }
 
+void CpuOps::apply_masks(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks, int64_t words) {
+  check_float32("apply_masks", "logits", logits);
+  check_shape("apply_masks", "logits", logits, logits.rows, logits.cols);
+  const int64_t n = logits.cols, shift = vocab_begin % 32;
+  check(words * 32 >= shift + n, "apply_masks: masks of {} words for {} tokens from bit {} on", words, n, shift);
+  pool_.parallel_for(logits.rows, row_grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      if (rows[s].mask_row < 0) continue;
+      const uint32_t* mask = masks + rows[s].mask_row * words;
+      float* x = logits.slice_rows(s, 1).as<float>();
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t bit = shift + i;
+        if ((mask[bit / 32] >> (bit % 32) & 1) == 0) x[i] = -std::numeric_limits<float>::infinity();
+      }
+    }
+  });
+}
+
 const float* CpuOps::block_maxima(const TensorView& logits) {
   const int64_t blocks = num_blocks(logits.cols);
   float* maxima = shared_scratch_.get_as<float>(std::max<int64_t>(1, logits.rows * blocks));

@@ -369,6 +369,14 @@ void CudaOps::process_logits(TensorView logits, int64_t vocab_begin, const Sampl
   if (!logits.empty()) launch_process_logits(launch_, logits, vocab_begin, rows, edits, counts, last_token);
 }
 
+void CudaOps::apply_masks(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks, int64_t words) {
+  check_shape("apply_masks: logits", logits, logits.rows, logits.cols);
+  check_dtype("apply_masks: logits", logits, DType::kFloat32);
+  check(words * 32 >= vocab_begin % 32 + logits.cols, "apply_masks: masks of {} words for {} tokens from bit {} on", words,
+        logits.cols, vocab_begin % 32);
+  if (!logits.empty()) launch_apply_masks(launch_, logits, vocab_begin, rows, masks, words);
+}
+
 void CudaOps::sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) {
   check_shape("sample_thresholds: full", full, full.rows, full.cols);
   check_dtype("sample_thresholds: full", full, DType::kFloat32);

@@ -125,6 +125,8 @@ void launch_count_tokens(const Launch& to, int32_t* counts, int64_t vocab_begin,
                          int64_t n, bool in_prompt);
 void launch_process_logits(const Launch& to, TensorView logits, int64_t vocab_begin, const SamplingRow* rows,
                            const LogitEdit* edits, int32_t* counts, const int32_t* last_token);
+void launch_apply_masks(const Launch& to, TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
+                        int64_t words);
 // sampling_thresholds.cu
 void launch_sample_thresholds(const Launch& to, float* threshold, TensorView full, const SamplingRow* rows);
 // sampling_candidates.cu

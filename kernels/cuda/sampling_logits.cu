@@ -1,4 +1,4 @@
-// Token counts, penalties and edits of the logits.
+// Token counts, penalties, edits and masks of the logits.
 #include "kernels/cuda/convert.cuh"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -76,6 +76,19 @@ __global__ void edits_kernel(TensorView logits, int64_t vocab_begin, const Sampl
   }
 }
 
+// One thread a logit; only those that are not allowed are touched.
+__global__ void __launch_bounds__(kThreads)
+    masks_kernel(TensorView logits, int64_t shift, const SamplingRow* rows, const uint32_t* masks, int64_t words) {
+  start_next();
+  wait_for_previous();
+  const int32_t mask_row = rows[blockIdx.x].mask_row;
+  const int64_t c = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x;
+  if (mask_row < 0 || c >= logits.cols) return;
+  const int64_t bit = shift + c;
+  if ((masks[mask_row * words + bit / 32] >> (bit % 32) & 1u) != 0) return;
+  static_cast<float*>(logits.data)[blockIdx.x * logits.stride + c] = -INFINITY;
+}
+
 }  // namespace
 
 void launch_count_tokens(const Launch& to, int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids,
@@ -96,6 +109,13 @@ void launch_process_logits(const Launch& to, TensorView logits, int64_t vocab_be
   }
   if (edits) launch_kernel(to, edits_kernel, num_rows, 32, 0, logits, vocab_begin, rows, edits);
   check_launch("process_logits");
+}
+
+void launch_apply_masks(const Launch& to, TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
+                        int64_t words) {
+  const dim3 grid(static_cast<unsigned>(logits.rows), static_cast<unsigned>(divide_up(logits.cols, kThreads)));
+  launch_kernel(to, masks_kernel, grid, kThreads, 0, logits, vocab_begin % 32, rows, masks, words);
+  check_launch("apply_masks");
 }
 
 }  // namespace lockstep::cuda

@@ -92,6 +92,7 @@ int run_root(const World& world, ModelRunner& runner, const EngineOptions& engin
 }  // namespace
 
 int run_generate(const World& world, const CommandLine& command_line) {
+  GenerateOptions options = command_line.generate;
   EngineOptions engine;
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -104,14 +105,15 @@ int run_generate(const World& world, const CommandLine& command_line) {
   world.phase("reading the prompts", [&] {
     if (!world.is_root()) return;
     tokenizer = load_tokenizer(config, engine);
-    prompts = encode_prompts(command_line.generate, config, engine, tokenizer.get());
+    read_grammar(options.sampling.grammar);
+    prompts = encode_prompts(options, config, engine, tokenizer.get());
     check_prompts(prompts, config, engine);
     const int64_t context = engine.max_model_len > 0 ? engine.max_model_len : config.max_position_embeddings;
-    workload = measure_workload(prompts, command_line.generate.sampling.max_tokens, context);
+    workload = measure_workload(prompts, options.sampling.max_tokens, context);
   });
-  Profile profile(world.is_root() ? command_line.generate.profile : ProfileOptions());
+  Profile profile(world.is_root() ? options.profile : ProfileOptions());
   const std::unique_ptr<ModelRunner> runner = bring_up(world, engine, config, workload);
-  if (world.is_root()) return run_root(world, *runner, engine, command_line.generate, tokenizer.get(), prompts, profile);
+  if (world.is_root()) return run_root(world, *runner, engine, options, tokenizer.get(), prompts, profile);
   const StopSignal stop;  // rank 0 decides when to stop
   serve_rank(world, *runner, engine);
   return stop.exit_code();

@@ -10,13 +10,23 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "engine/load_tokenizer.h"
+#include "grammar/compiler.h"
 #include "text/chat_template.h"
+#include "text/json_file.h"
 
 namespace lockstep {
 namespace {
 
 constexpr size_t kMaxPromptBytes = 64 << 20;          // some 15 million tokens
 constexpr size_t kMaxPromptsBytes = size_t{1} << 30;  // all are in memory at once
+
+// A file's name becomes what it holds.
+void read_schema(std::string& schema) {
+  const size_t first = schema.find_first_not_of(" \t\r\n");
+  const bool is_text = first != std::string::npos && schema[first] == '{';
+  if (is_text || schema == "true" || schema == "false") return;
+  schema = text::read_file(schema, "give --json-schema a file, or the schema itself, which begins with '{'");
+}
 
 }  // namespace
 
@@ -91,6 +101,13 @@ void check_prompts(const std::vector<std::vector<int32_t>>& prompts, const Model
             i + 1, prompts.size(), token, config.vocab_size - 1);
     }
   }
+}
+
+void read_grammar(GrammarSpec& grammar) {
+  if (grammar.kind == GrammarKind::kNone) return;
+  if (grammar.kind == GrammarKind::kJsonSchema) read_schema(grammar.text);
+  // Said before the weights are loaded; which bytes the tokens can spell is not known yet.
+  grammar::compile_grammar(grammar, grammar::Alphabet().set());
 }
 
 Workload measure_workload(const std::vector<std::vector<int32_t>>& prompts, int64_t max_tokens, int64_t max_model_len) {

@@ -25,6 +25,10 @@ std::vector<std::vector<int32_t>> encode_prompts(const GenerateOptions& options,
 // Throws Error for a prompt that is empty, has ids outside the vocabulary, or leaves no room in the context; says which one.
 void check_prompts(const std::vector<std::vector<int32_t>>& prompts, const ModelConfig& config, const EngineOptions& engine);
 
+// Reads the JSON schema where a file is named instead: whatever does not begin as an object and is not `true` or `false`. Throws
+// Error if it cannot be read, and for a form that cannot be followed.
+void read_grammar(GrammarSpec& grammar);
+
 // What these prompts ask of the engine.
 Workload measure_workload(const std::vector<std::vector<int32_t>>& prompts, int64_t max_tokens, int64_t max_model_len);
 

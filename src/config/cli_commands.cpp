@@ -71,6 +71,21 @@ void add_sampling_flags(CliFlags& flags, SamplingParams& s) {
           },
           Times::kMany)
       ->group(group);
+  const auto form = [&s](GrammarKind kind) {
+    return [&s, kind](const std::string& text) {
+      check(s.grammar.kind == GrammarKind::kNone,
+            "a second form of the output; allowed: one of --json-schema, --regex, --json-object");
+      check(kind == GrammarKind::kJsonObject || !text.empty(), "'' is not allowed; allowed: text that is not empty");
+      s.grammar = {kind, kind == GrammarKind::kJsonObject ? std::string() : text};
+    };
+  };
+  flags
+      .value("--json-schema", "FILE|TEXT", "The output is JSON of this schema: a file, or the schema itself",
+             form(GrammarKind::kJsonSchema))
+      ->group(group);
+  flags.value("--regex", "PATTERN", "The output matches this regular expression as a whole", form(GrammarKind::kRegex))
+      ->group(group);
+  flags.flag("--json-object", "The output is a JSON object", form(GrammarKind::kJsonObject))->group(group);
   flags.flag("--ignore-eos", "Go on after an end of sequence", s.ignore_eos)->group(group);
   // 20: what the sampling kernels report at most (kMaxTopLogprobs in kernels/ops.h).
   flags.value("--logprobs", "K", "Report the log-probability of each token and of the K best", into_integer(s.logprobs, 0, 20))

@@ -56,8 +56,12 @@ Engine::Engine(const World& world, ModelRunner& runner, const EngineOptions& opt
       tokenizer_(tokenizer),
       share_blocks_(options.enable_prefix_caching),
       scheduler_(scheduler_limits(runner)),
-      watchdog_(world, Seconds(options.step_timeout_s)) {
+      watchdog_(world, Seconds(options.step_timeout_s)),
+      masks_(Sampler::num_masks(runner.limits().max_num_seqs)) {
   watchdog_.watch(runner.communicator());
+  if (tokenizer == nullptr) return;
+  const ModelConfig& config = runner.config();
+  grammars_ = std::make_unique<grammar::GrammarCompiler>(*tokenizer, config.vocab_size, config.eos_token_ids);
 }
 
 void Engine::check_request(const std::vector<int32_t>& prompt, const SamplingParams& params) const {
@@ -73,6 +77,12 @@ void Engine::check_request(const std::vector<int32_t>& prompt, const SamplingPar
   }
   check(tokenizer_ != nullptr || params.stop.empty(),
         "stop strings need a tokenizer, and the model has none; use --stop-token-ids");
+  if (params.grammar.kind != GrammarKind::kNone) {
+    check(tokenizer_ != nullptr, "output in a given form needs a tokenizer, and the model has none");
+    for (const auto& [token, bias] : params.logit_bias) {
+      check(!std::isinf(bias), "logit_bias bans token {} where the output must have a form; allowed: a finite number", token);
+    }
+  }
   check(params.n >= 1, "n is {}; allowed: 1 and more", params.n);
   check(params.logprobs <= kMaxTopLogprobs && params.prompt_logprobs <= kMaxTopLogprobs,
         "logprobs is {} and prompt_logprobs {}; allowed: at most {}", params.logprobs, params.prompt_logprobs, kMaxTopLogprobs);
@@ -82,6 +92,10 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params, c
   check_request(prompt, params);
   const ModelConfig& config = runner_.config();
   const int64_t id = next_request_;
+  std::vector<int32_t> stop_tokens = params.stop_token_ids;
+  if (!params.ignore_eos) stop_tokens.insert(stop_tokens.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
+  std::shared_ptr<grammar::CompiledGrammar> form;
+  if (params.grammar.kind != GrammarKind::kNone) form = grammars_->compile(params.grammar, stop_tokens);
   std::vector<std::unique_ptr<Sequence>> sequences;
   for (int32_t index = 0; index < params.n; ++index) {
     auto sequence = std::make_unique<Sequence>();
@@ -94,9 +108,12 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params, c
     sequence->params = params;
     if (index > 0) sequence->params.prompt_logprobs = -1;
     sequence->seed = params.seed ? *params.seed + static_cast<uint64_t>(index) : random_seed();
-    sequence->stop_tokens = params.stop_token_ids;
-    if (!params.ignore_eos) {
-      sequence->stop_tokens.insert(sequence->stop_tokens.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
+    sequence->stop_tokens = stop_tokens;
+    if (form != nullptr) {
+      sequence->needs_host = true;
+      for (const int32_t token : stop_tokens) {
+        if (!form->vocabulary().text(token, /*is_first=*/false).empty()) sequence->text_stops.push_back(token);
+      }
     }
     sequence->priority = options.priority;
     if (options.timeout) {
@@ -113,6 +130,10 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params, c
     requests_[id].sequences.push_back(number);
     Live& live = live_[number];
     if (tokenizer_ != nullptr) live.text.emplace(*tokenizer_, params.stop, params.min_tokens, params.skip_special_tokens);
+    if (form != nullptr) {
+      live.grammar = std::make_unique<grammar::GrammarMatcher>(form);
+      ++num_with_grammar_;
+    }
   }
   next_sequence_ += params.n;
   return next_request_++;
@@ -132,6 +153,7 @@ void Engine::forget(Sequence& sequence) {
   const auto request = requests_.find(sequence.request);
   std::erase(request->second.sequences, sequence.id);
   if (request->second.sequences.empty()) requests_.erase(request);
+  if (sequence.needs_host) --num_with_grammar_;
   live_.erase(sequence.id);
   scheduler_.remove(sequence);
 }
@@ -162,6 +184,7 @@ bool Engine::launch_next() {
     plan = scheduler_.schedule();
   }
   if (plan.sequences.empty()) return false;
+  if (num_with_grammar_ > 0) place_masks(plan);
   watchdog_.progress(describe(plan));
   send(plan);
   runner_.launch(plan);
@@ -169,12 +192,29 @@ bool Engine::launch_next() {
   return true;
 }
 
+void Engine::place_masks(StepPlan& plan) {
+  const TraceSpan span("mask");
+  auto sampling = scheduler_.sampling().begin();
+  for (PlannedSequence& planned : plan.sequences) {
+    if (!planned.sample) continue;
+    const Sequence& sequence = **sampling++;
+    if (sequence.needs_host) planned.mask = masks_.place(*live_.at(sequence.id).grammar->mask(), plan);
+  }
+}
+
+size_t Engine::steps_ahead() const {
+  // Those that need the host are in every other step only when steps run ahead. Where they are many, it is better that the device
+  // waits a moment for the host: the pause costs all a few per cent, running ahead costs those half their speed.
+  constexpr size_t kMany = 8;  // one in so many
+  return num_with_grammar_ * kMany > live_.size() ? 1 : runner_.max_in_flight();
+}
+
 std::vector<SequenceOutput> Engine::step() {
   // Until the device has two steps to do, or there is nothing that can be scheduled without the results of those.
   const Watchdog::Guard guard(watchdog_, "the next step");
   std::vector<SequenceOutput> outputs;
   end_late_ones(outputs);
-  while (runner_.num_in_flight() < runner_.max_in_flight() && launch_next()) {
+  while (runner_.num_in_flight() < steps_ahead() && launch_next()) {
   }
   last_step_tokens_ = 0;
   if (runner_.num_in_flight() == 0) return outputs;
@@ -228,8 +268,13 @@ SequenceOutput Engine::take_token(Sequence& sequence, int32_t token, const Logpr
   scheduler_.append(sequence, token);
   if (live.text) {
     // A stop token ends the text without being part of it.
-    if (sequence.finish != FinishReason::kStop) out.text = live.text->push(token);
+    const bool is_text = sequence.finish != FinishReason::kStop;
+    if (is_text) out.text = live.text->push(token);
     if (live.text->stopped()) sequence.finish = FinishReason::kStop;
+    if (is_text && live.grammar != nullptr) {
+      live.grammar->accept(token);
+      if (live.grammar->is_complete()) sequence.finish = FinishReason::kStop;
+    }
     if (sequence.finish != FinishReason::kNone) out.text += live.text->finish();
   }
   out.finish = sequence.finish;

@@ -12,10 +12,12 @@
 #include "comm/watchdog.h"
 #include "comm/world.h"
 #include "config/options.h"
+#include "engine/mask_table.h"
 #include "engine/model_runner.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "engine/text_stream.h"
+#include "grammar/compiler.h"
 #include "text/tokenizer.h"
 
 namespace lockstep {
@@ -44,6 +46,8 @@ class Engine {
   // Query tokens of the step whose outputs the last step() returned; 0 where there was none.
   int64_t last_step_tokens() const { return last_step_tokens_; }
   EngineStats stats() const;
+  // For those who read requests on other threads, to compile what add() then only looks up. Null without a tokenizer.
+  grammar::GrammarCompiler* grammars() const { return grammars_.get(); }
   // Measures the floor on all ranks together. Throws Error while there is work.
   Floor measure_floor();
   // Releases the other ranks from serve_rank().
@@ -52,8 +56,9 @@ class Engine {
  private:
   // A sequence that runs or waits.
   struct Live {
-    std::optional<TextStream> text;              // with a tokenizer
-    std::vector<TokenLogprobs> prompt_logprobs;  // until they are handed out
+    std::optional<TextStream> text;                    // with a tokenizer
+    std::vector<TokenLogprobs> prompt_logprobs;        // until they are handed out
+    std::unique_ptr<grammar::GrammarMatcher> grammar;  // where the output has a form
   };
   struct Request {
     std::vector<int64_t> sequences;  // that run or wait
@@ -62,6 +67,8 @@ class Engine {
   void check_request(const std::vector<int32_t>& prompt, const SamplingParams& params) const;
   void send(const StepPlan& plan);
   bool launch_next();  // false: nothing can be scheduled
+  void place_masks(StepPlan& plan);
+  size_t steps_ahead() const;  // that may be in flight
   void end_late_ones(std::vector<SequenceOutput>& outputs);
   void take_prompts(const std::vector<PromptPart>& parts, const StepResult& result);
   void take(const StepResult& result, std::vector<SequenceOutput>& outputs);
@@ -76,6 +83,9 @@ class Engine {
   bool share_blocks_;
   Scheduler scheduler_;
   Watchdog watchdog_;
+  std::unique_ptr<grammar::GrammarCompiler> grammars_;
+  MaskTable masks_;
+  size_t num_with_grammar_ = 0;                    // of live_
   std::unordered_map<int64_t, Live> live_;         // by the id of the sequence
   std::unordered_map<int64_t, Request> requests_;  // by their ids
   int64_t next_request_ = 0;

@@ -129,7 +129,8 @@ void ModelRunner::launch(const StepPlan& plan) {
   {
     const TraceSpan span("stage");
     in = make_step_inputs(plan, slots_,
-                          {cache_.layout().block_size, cache_.num_blocks(), cache_.block_table_stride(), limits_.max_num_seqs});
+                          {cache_.layout().block_size, cache_.num_blocks(), cache_.block_table_stride(), limits_.max_num_seqs,
+                           sampler_.mask_words(), Sampler::num_masks(limits_.max_num_seqs)});
     flight.step = plan.step;
     for (const SamplingRow& row : in.rows) flight.slots.push_back(row.slot);
     flight.logprob_index = in.logprob_index;
@@ -138,7 +139,7 @@ void ModelRunner::launch(const StepPlan& plan) {
     flight.results = &results_[next_results_];
     next_results_ = (next_results_ + 1) % results_.size();
     if (backend_->is_asynchronous() && in.is_decode()) {
-      const bool simple = !in.needs.processing && !in.needs.filters && in.needs.num_logprobs == 0;
+      const bool simple = !in.needs.processing && !in.needs.masks && !in.needs.filters && in.needs.num_logprobs == 0;
       shape = graphs_.shape_for(static_cast<int64_t>(in.rows.size()), in.max_context_len, simple);
       in.pad_decode(static_cast<size_t>(shape.bucket));
     }
@@ -153,6 +154,10 @@ void ModelRunner::launch(const StepPlan& plan) {
     const auto num_outputs = static_cast<int64_t>(setup.outputs.size());
     sampler_.reset_counts(setup.slot, history, prompt_len, history + prompt_len, num_outputs);
     history += prompt_len + num_outputs;
+  }
+  for (size_t i = 0; i < in.mask_indices.size(); ++i) {
+    sampler_.set_mask(in.mask_indices[i],
+                      staging_.device(in.p_mask_words) + static_cast<int64_t>(i) * sampler_.mask_words().size());
   }
   TensorView hidden;
   if (shape.bucket > 0) {

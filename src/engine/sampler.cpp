@@ -71,6 +71,26 @@ int32_t* Sampler::counts() {
   return counts_.as<int32_t>();
 }
 
+Range Sampler::mask_words() const {
+  constexpr int64_t kBits = 32;
+  const Range shard = shards_[static_cast<size_t>(comm_.rank())];
+  if (shard.size() == 0) return {shard.begin / kBits, shard.begin / kBits};
+  return {shard.begin / kBits, (shard.end + kBits - 1) / kBits};
+}
+
+uint32_t* Sampler::masks() {
+  ensure(backend_, masks_, num_masks(max_num_seqs_) * mask_words().size() * static_cast<int64_t>(sizeof(uint32_t)),
+         "masks of allowed tokens");
+  return masks_.as<uint32_t>();
+}
+
+void Sampler::set_mask(int32_t index, const int32_t* words) {
+  check(index >= 0 && index < num_masks(max_num_seqs_), "mask {} of {}", index, num_masks(max_num_seqs_));
+  const int64_t size = mask_words().size();
+  if (size == 0) return;
+  backend_.copy_on_device(masks() + index * size, words, static_cast<size_t>(size) * sizeof(uint32_t));
+}
+
 void Sampler::reset_counts(int32_t slot, const int32_t* prompt, int64_t prompt_len, const int32_t* outputs, int64_t num_outputs) {
   const Range shard = shards_[static_cast<size_t>(comm_.rank())];
   if (shard.size() == 0) return;
@@ -115,13 +135,14 @@ void Sampler::sample(int64_t num_rows, const SamplingRow* rows, const LogitEdit*
   TensorView raw;  // log-probabilities are of the model's own logits, before penalties
   if (needs.num_logprobs > 0) {
     raw = gather(shard, full_raw_);
-    if (needs.processing && raw.data == shard.data) {  // about to be changed in place
+    if ((needs.processing || needs.masks) && raw.data == shard.data) {  // about to be changed in place
       ensure(backend_, full_raw_, max_num_seqs_ * vocab_size_ * kFloat, "logits of the whole vocabulary");
       backend_.copy_on_device(full_raw_.data(), shard.data, shard.bytes());
       raw.data = full_raw_.data();
     }
   }
   if (needs.processing) ops.process_logits(shard, vocab_begin, rows, edits, counts(), last_token());
+  if (needs.masks) ops.apply_masks(shard, vocab_begin, rows, masks(), mask_words().size());
   const float* thresholds = nullptr;
   if (needs.filters) {
     ensure(backend_, thresholds_, max_num_seqs_ * kFloat, "sampling thresholds");

@@ -20,6 +20,7 @@ namespace lockstep {
 struct SamplingNeeds {
   bool processing = false;   // a penalty or an edit applies to some row
   bool filters = false;      // top-k, top-p or min-p on some row
+  bool masks = false;        // some row has a mask
   int32_t num_logprobs = 0;  // entries in the list of LogprobRequest
 };
 
@@ -42,6 +43,13 @@ class Sampler {
   // A sequence takes the slot: forgets the counts of the one before and counts its tokens (device ids).
   void reset_counts(int32_t slot, const int32_t* prompt, int64_t prompt_len, const int32_t* outputs, int64_t num_outputs);
 
+  // How many masks are kept; a step has at most one for each sequence, and those of the steps before stay for a while.
+  static int32_t num_masks(int32_t max_num_seqs) { return 2 * max_num_seqs; }
+  // The words of a mask of the whole vocabulary that this rank's shard needs.
+  Range mask_words() const;
+  // Mask number `index` becomes `words` (device, [mask_words().size()]).
+  void set_mask(int32_t index, const int32_t* words);
+
   int32_t* last_token() const { return last_token_.as<int32_t>(); }                // device, [max_num_seqs] by slot
   const int32_t* tokens() const { return tokens_.as<int32_t>(); }                  // device, [S] of the last sample()
   const LogprobResult* logprobs() const { return logprobs_.as<LogprobResult>(); }  // device, of the last sample() or score()
@@ -54,6 +62,7 @@ class Sampler {
   // The logits of the whole vocabulary, [S, vocab_size]: a view of `shard` where this rank has it all, else gathered into `full`.
   TensorView gather(TensorView shard, Buffer& full);
   int32_t* counts();
+  uint32_t* masks();
 
   Backend& backend_;
   Communicator& comm_;
@@ -69,6 +78,7 @@ class Sampler {
   Buffer logprobs_;
   // Made when first needed:
   Buffer counts_;          // [max_num_seqs, V] int32
+  Buffer masks_;           // [num_masks, mask_words] uint32
   Buffer thresholds_;      // [max_num_seqs]
   Buffer padded_;          // [max_num_seqs, max_shard]
   Buffer gathered_;        // [tp, max_num_seqs, max_shard]

@@ -55,7 +55,8 @@ StepPlan Scheduler::schedule() {
   for (const bool decoding : {true, false}) {
     for (size_t i = 0; i < running_.size() && budget > 0;) {
       Sequence& sequence = *running_[i];
-      if (sequence.num_pending > 0 && sequence.length() >= sequence.max_len) {  // will end with what is in flight
+      // Will end with what is in flight, or cannot go on without it.
+      if (sequence.num_pending > 0 && (sequence.length() >= sequence.max_len || sequence.needs_host)) {
         ++i;
         continue;
       }

@@ -10,7 +10,7 @@
 // computes for another waits for it, so that the continuations of one prompt compute it once.
 //
 // Steps may be scheduled before the tokens of earlier ones are known: such a token is scheduled as "what the device sampled
-// last". A sequence that turns out to have ended has then run once more, in vain.
+// last". A sequence that turns out to have ended has then run once more, in vain. One that needs the host waits for its token.
 #pragma once
 
 #include <chrono>
@@ -74,6 +74,8 @@ class Scheduler {
   // The next step's plan. Empty when there is no work, or all of it waits for tokens of steps in flight. The step is in flight
   // until commit().
   StepPlan schedule();
+  // The sequences that choose a token in the last step scheduled, in the order of its plan.
+  const std::vector<Sequence*>& sampling() const { return in_flight_.back().sampled; }
   // The oldest step in flight has run.
   CommittedStep commit();
   // Appends a sampled token and sets `finish` if it ends the sequence (stop token, length).

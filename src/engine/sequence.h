@@ -37,8 +37,10 @@ struct Sequence {
   std::vector<int32_t> stop_tokens;  // that end the sequence: EOS unless ignored, and params.stop_token_ids
   int32_t priority = 0;
   std::optional<std::chrono::steady_clock::time_point> deadline;
-  bool shares_blocks = false;  // full blocks may come from, and serve, sequences whose variant is the same
-  std::string variant;         // what changes K and V besides the tokens, and who may share blocks
+  bool shares_blocks = false;       // full blocks may come from, and serve, sequences whose variant is the same
+  std::string variant;              // what changes K and V besides the tokens, and who may share blocks
+  bool needs_host = false;          // a token is chosen only when the host knows the one before it: what may come depends on it
+  std::vector<int32_t> text_stops;  // with needs_host: stop tokens that min_tokens does not ban, for nothing else may be allowed
 
   // The scheduler's own from here on.
   Rank rank;

@@ -1,5 +1,7 @@
 #include "engine/slot_setup.h"
 
+#include <algorithm>
+
 namespace lockstep {
 
 SlotSetup make_slot_setup(const Sequence& sequence) {
@@ -22,7 +24,12 @@ SlotSetup make_slot_setup(const Sequence& sequence) {
     s.bias.push_back(bias);
   }
   s.min_tokens = p.min_tokens;
-  if (p.min_tokens > 0) s.stop_tokens = sequence.stop_tokens;
+  if (p.min_tokens > 0) {
+    for (const int32_t token : sequence.stop_tokens) {
+      const auto& allowed = sequence.text_stops;
+      if (std::find(allowed.begin(), allowed.end(), token) == allowed.end()) s.stop_tokens.push_back(token);
+    }
+  }
   if (sequence.num_outputs() > 0) setup.last_token = sequence.tokens.back();
   if (s.has_penalty()) {
     const auto outputs = sequence.tokens.begin() + sequence.prompt_len;

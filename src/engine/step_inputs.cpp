@@ -35,8 +35,23 @@ void apply_blocks(const StepPlan& plan, const RunnerShape& cache, std::vector<Sl
   }
 }
 
-void add_sampling_row(const PlannedSequence& sequence, const SlotSampling& s, StepInputs& in) {
+void apply_masks(const StepPlan& plan, const RunnerShape& shape, StepInputs& in) {
+  for (const MaskUpdate& mask : plan.masks) {
+    const auto size = static_cast<int64_t>(mask.words.size());
+    check(mask.index >= 0 && mask.index < shape.num_masks && size >= shape.mask_words.end,
+          "step {}: mask {} of {} with {} words, of which this rank needs those up to {}", plan.step, mask.index, shape.num_masks,
+          size, shape.mask_words.end);
+    in.mask_indices.push_back(mask.index);
+    in.mask_words.insert(in.mask_words.end(), mask.words.begin() + shape.mask_words.begin,
+                         mask.words.begin() + shape.mask_words.end);
+  }
+}
+
+void add_sampling_row(const PlannedSequence& sequence, const SlotSampling& s, int32_t num_masks, StepInputs& in) {
   SamplingRow row;
+  check(sequence.mask < num_masks, "slot {}: mask {} of {}", sequence.slot, sequence.mask, num_masks);
+  row.mask_row = sequence.mask;
+  in.needs.masks |= sequence.mask >= 0;
   row.seed = s.seed;
   row.slot = sequence.slot;
   row.output_index = sequence.output_index;
@@ -104,7 +119,7 @@ void add_sequence(const StepPlan& plan, const PlannedSequence& sequence, const S
   in.max_context_len = std::max(in.max_context_len, context);
   if (sequence.sample) {
     in.sample_rows.push_back(static_cast<int32_t>(in.token_ids.size()) - 1);
-    add_sampling_row(sequence, slot.sampling, in);
+    add_sampling_row(sequence, slot.sampling, shape.num_masks, in);
   }
 }
 
@@ -114,6 +129,7 @@ StepInputs make_step_inputs(const StepPlan& plan, std::vector<Slot>& slots, cons
   StepInputs in;
   apply_setups(plan, slots, in);
   apply_blocks(plan, shape, slots, in);
+  apply_masks(plan, shape, in);
   in.query_start.push_back(0);
   for (const PlannedSequence& sequence : plan.sequences) {
     add_sequence(plan, sequence, slots.at(static_cast<size_t>(sequence.slot)), shape, in);
@@ -166,6 +182,7 @@ void StepInputs::place(Staging& staging) {
   p_prompt_rows = staging.add(prompt_rows);
   p_prompt_next = staging.add(prompt_next);
   p_prompt_requests = staging.add(prompt_requests);
+  p_mask_words = staging.add(mask_words);
 }
 
 }  // namespace lockstep

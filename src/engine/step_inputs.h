@@ -37,6 +37,8 @@ struct StepInputs {
   // Changes of block tables and of last tokens, for Ops::scatter.
   std::vector<int64_t> block_places, last_token_places;
   std::vector<int32_t> block_numbers, last_tokens;
+  // Masks of allowed tokens that change: their numbers, and of each the words that this rank needs.
+  std::vector<int32_t> mask_indices, mask_words;
   std::vector<int32_t> history;  // prompts and outputs of new sequences with penalties
 
   Staging::Place<int32_t> p_token_ids, p_positions, p_token_slot, p_query_start, p_context_len, p_seq_slot, p_sample_rows,
@@ -45,7 +47,7 @@ struct StepInputs {
   Staging::Place<SamplingRow> p_rows;
   Staging::Place<LogitEdit> p_edits;
   Staging::Place<LogprobRequest> p_requests, p_prompt_requests;
-  Staging::Place<int32_t> p_history, p_last_tokens, p_block_numbers;
+  Staging::Place<int32_t> p_history, p_last_tokens, p_block_numbers, p_mask_words;
 
   // Each sequence has one query token and samples, and none is new: the shape of a step that can be recorded.
   bool is_decode() const;
@@ -61,6 +63,8 @@ struct RunnerShape {
   int64_t num_blocks = 0;
   int64_t block_table_stride = 0;
   int32_t logit_rows = 0;  // that are made at a time
+  Range mask_words;        // of a mask, that this rank needs
+  int32_t num_masks = 0;   // that the ranks keep
 };
 
 // Takes the plan's setups and blocks into `slots`. Throws Error for a plan that contradicts them.

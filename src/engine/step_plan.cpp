@@ -10,7 +10,7 @@ namespace lockstep {
 namespace {
 
 constexpr int32_t kMagic = 0x4c53504c;  // "LSPL"
-constexpr int32_t kVersion = 2;
+constexpr int32_t kVersion = 3;
 
 // Writer and Reader visit the same fields in the same order (see `fields` below), so the two directions cannot drift apart.
 class Writer {
@@ -27,6 +27,10 @@ class Writer {
   template <typename T>
   void operator()(const std::vector<T>& list) {
     words_.push_back(static_cast<int32_t>(list.size()));
+    if constexpr (std::is_same_v<T, int32_t>) {  // long ones: masks, prompts
+      words_.insert(words_.end(), list.begin(), list.end());
+      return;
+    }
     for (const T& x : list) {
       if constexpr (std::is_class_v<T>) {
         fields(*this, x);
@@ -77,6 +81,12 @@ class Reader {
     const int32_t size = next();
     check(size >= 0 && static_cast<size_t>(size) <= words_.size() - position_,
           "a step plan has a list of {} entries but {} words left", size, words_.size() - position_);
+    if constexpr (std::is_same_v<T, int32_t>) {
+      const auto first = words_.begin() + static_cast<ptrdiff_t>(position_);
+      list.assign(first, first + size);
+      position_ += static_cast<size_t>(size);
+      return;
+    }
     list.resize(static_cast<size_t>(size));
     for (T& x : list) {
       if constexpr (std::is_class_v<T>) {
@@ -111,10 +121,12 @@ void fields(Visitor& visit, T& x) {
     visit(x.slot), visit(x.index), visit(x.block);
   } else if constexpr (std::is_same_v<Plain, PlannedSequence>) {
     visit(x.slot), visit(x.context_start), visit(x.output_index), visit(x.sample), visit(x.prompt_logprobs);
-    visit(x.next_token), visit(x.tokens);
+    visit(x.next_token), visit(x.mask), visit(x.tokens);
+  } else if constexpr (std::is_same_v<Plain, MaskUpdate>) {
+    visit(x.index), visit(x.words);
   } else {
     static_assert(std::is_same_v<Plain, StepPlan>);
-    visit(x.step), visit(x.kind), visit(x.setups), visit(x.blocks), visit(x.sequences);
+    visit(x.step), visit(x.kind), visit(x.setups), visit(x.blocks), visit(x.sequences), visit(x.masks);
   }
 }
 

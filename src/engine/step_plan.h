@@ -56,8 +56,16 @@ struct PlannedSequence {
   bool sample = false;          // the last query token is the sequence's last: choose the next one
   int32_t prompt_logprobs = 0;  // after the first so many query tokens, the log-probability of the token that follows is wanted
   int32_t next_token = -1;      // what follows the last query token, where that is wanted
+  int32_t mask = -1;            // which of the masks that the ranks keep says what may be sampled; -1: all tokens may
   std::vector<int32_t> tokens;  // ids; -1: the token that this slot sampled last, known on the device
   bool operator==(const PlannedSequence&) const = default;
+};
+
+// Mask number `index` of those that the ranks keep becomes this one: bit t % 32 of word t / 32 allows token t.
+struct MaskUpdate {
+  int32_t index = 0;
+  std::vector<int32_t> words;  // of the whole vocabulary
+  bool operator==(const MaskUpdate&) const = default;
 };
 
 enum class StepKind : int32_t { kRun = 0, kMeasure = 1, kShutdown = 2 };
@@ -68,6 +76,7 @@ struct StepPlan {
   std::vector<SlotSetup> setups;
   std::vector<BlockAppend> blocks;
   std::vector<PlannedSequence> sequences;
+  std::vector<MaskUpdate> masks;  // before anything is sampled
 
   int64_t num_tokens() const;
   std::vector<std::byte> serialize() const;

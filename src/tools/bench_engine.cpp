@@ -22,7 +22,7 @@ constexpr int32_t kDefaultVocabulary = 32000;
 constexpr int32_t kSkip = 16;  // first steps, in which prompts are computed
 
 // What a step consists of on rank 0, as the trace calls it.
-constexpr std::array<const char*, 6> kParts = {"schedule", "broadcast", "stage", "launch", "wait", "output"};
+constexpr std::array<const char*, 7> kParts = {"schedule", "mask", "broadcast", "stage", "launch", "wait", "output"};
 
 struct Row {
   int32_t num_seqs = 0;

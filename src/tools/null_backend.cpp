@@ -1,5 +1,6 @@
 #include "tools/null_backend.h"
 
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 
@@ -18,8 +19,14 @@ class NullOps final : public Ops {
     for (int32_t i = 0; i < num_rows; ++i) {
       const auto mixed = (rows[i].seed + static_cast<uint64_t>(rows[i].output_index) * 31) * 0x9E3779B97F4A7C15ull;
       tokens[i] = static_cast<int32_t>((mixed >> 33) % static_cast<uint64_t>(vocab_size_));
+      if (masks_ != nullptr && rows[i].mask_row >= 0) tokens[i] = next_allowed(masks_ + rows[i].mask_row * words_, tokens[i]);
       if (rows[i].slot >= 0) last_token[rows[i].slot] = tokens[i];
     }
+    masks_ = nullptr;
+  }
+  void apply_masks(TensorView, int64_t, const SamplingRow*, const uint32_t* masks, int64_t words) override {
+    masks_ = masks;
+    words_ = words;
   }
 
   void scatter(int32_t*, const int64_t*, const int32_t*, int64_t) override {}
@@ -43,7 +50,20 @@ class NullOps final : public Ops {
   void fill(TensorView, float) override {}
 
  private:
+  // The first allowed token from `token` on, from the beginning again after the last; -1: none.
+  int32_t next_allowed(const uint32_t* mask, int32_t token) const {
+    const auto first = static_cast<int64_t>(token) / 32;
+    for (int64_t i = 0; i <= words_; ++i) {
+      const int64_t w = (first + i) % words_;
+      const uint32_t bits = mask[w] & (i == 0 ? ~uint32_t{0} << (token % 32) : ~uint32_t{0});
+      if (bits != 0) return static_cast<int32_t>(w * 32 + std::countr_zero(bits));
+    }
+    return -1;
+  }
+
   int32_t vocab_size_;
+  const uint32_t* masks_ = nullptr;  // of the step
+  int64_t words_ = 0;
 };
 
 class NullBackend final : public Backend {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "unit/grammar/token_list.h"
+#include "support/token_list.h"
 
 namespace lockstep::test {
 namespace {

@@ -88,6 +88,48 @@ TEST_P(KernelTest, CountTokensOfAShard) {
   EXPECT_EQ(download_array(counts.data(), 10), expected);
 }
 
+TEST_P(KernelTest, MasksWholeAndCut) {
+  const int64_t vocab = 301, rows_n = 5, all_words = (vocab + 31) / 32;
+  const HostTensor logits = random(DType::kFloat32, rows_n, vocab, 5.0f);
+  std::vector<SamplingRow> rows = rows_with(static_cast<size_t>(rows_n), 1.0f);
+  rows[0].mask_row = 2;
+  rows[2].mask_row = 0;
+  rows[3].mask_row = 2;  // rows may share a mask
+  rows[4].mask_row = 1;
+  std::vector<uint32_t> masks(static_cast<size_t>(3 * all_words));
+  for (uint32_t& word : masks) word = static_cast<uint32_t>(rng_() & rng_());
+  std::fill_n(masks.begin() + all_words, all_words, 0u);  // allows nothing
+  const DeviceArray<SamplingRow> drows = upload_array(rows);
+  for (const int64_t shards : {1, 3, 7}) {
+    for (int64_t i = 0; i < shards; ++i) {
+      const int64_t begin = vocab * i / shards, n = vocab * (i + 1) / shards - begin;
+      const int64_t first = begin / 32, words = (begin + n + 31) / 32 - first;
+      HostTensor part{DType::kFloat32, rows_n, n, {}};
+      std::vector<uint32_t> part_masks;
+      for (int64_t r = 0; r < rows_n; ++r) {
+        for (int64_t c = 0; c < n; ++c) part.values.push_back(logits.at(r, begin + c));
+      }
+      for (int64_t m = 0; m < 3; ++m) {
+        const auto row = masks.begin() + m * all_words + first;
+        part_masks.insert(part_masks.end(), row, row + words);
+      }
+      const DeviceTensor device = upload(part);
+      const DeviceArray<uint32_t> dmasks = upload_array(part_masks);
+      ops().apply_masks(device.view, begin, drows.data(), dmasks.data(), words);
+      const std::vector<float> found = download_array(static_cast<const float*>(device.view.data), part.values.size());
+      for (int64_t r = 0; r < rows_n; ++r) {
+        const int32_t m = rows[static_cast<size_t>(r)].mask_row;
+        for (int64_t c = 0; c < n; ++c) {
+          const int64_t token = begin + c;
+          const bool allowed = m < 0 || (masks[static_cast<size_t>(m * all_words + token / 32)] >> (token % 32) & 1) != 0;
+          ASSERT_EQ(found[static_cast<size_t>(r * n + c)], allowed ? logits.at(r, token) : -kInf)
+              << "row " << r << ", token " << token << ", " << shards << " shards";
+        }
+      }
+    }
+  }
+}
+
 TEST_P(KernelTest, ProcessLogitsWholeAndCut) {
   const int64_t vocab = 301;
   const HostTensor logits = random(DType::kFloat32, 4, vocab, 5.0f);

@@ -44,6 +44,7 @@ class FakeOps final : public Ops {
   void gather_rows(TensorView, TensorView, const int32_t*) override { unused(); }
   void count_tokens(int32_t*, int64_t, int64_t, const int32_t*, int64_t, bool) override { unused(); }
   void process_logits(TensorView, int64_t, const SamplingRow*, const LogitEdit*, int32_t*, const int32_t*) override { unused(); }
+  void apply_masks(TensorView, int64_t, const SamplingRow*, const uint32_t*, int64_t) override { unused(); }
   void sample_thresholds(float*, TensorView, const SamplingRow*) override { unused(); }
   void sample_candidates(Candidate*, TensorView, int64_t, const float*, const SamplingRow*) override { unused(); }
   void choose_tokens(int32_t*, int32_t*, const Candidate*, int32_t, int32_t, const SamplingRow*) override { unused(); }

@@ -27,7 +27,8 @@ StepPlan sample_plan() {
   setup.outputs = {7};
   plan.setups = {setup, SlotSetup{}};
   plan.blocks = {{5, 0, 11}, {5, 1, 12}};
-  plan.sequences = {{5, 0, 1, true, 0, -1, {4, 5, 6, -1}}, {2, 100, 0, false, 1, 8, {9}}};
+  plan.sequences = {{5, 0, 1, true, 0, -1, 3, {4, 5, 6, -1}}, {2, 100, 0, false, 1, 8, -1, {9}}};
+  plan.masks = {{3, {-1, 0, 1 << 30}}, {0, {5, 6, 7}}};
   return plan;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the import direction of the folders: a folder includes itself and those on its left, never a sibling.
 
-    base <- {config, text, kernels} <- {comm, partition, grammar} <- weights <- cache <- model <- engine <- {plan, openai} <- {app, serve, tools} <- main
+    base <- {config, text, kernels} <- {comm, partition, grammar} <- weights <- cache <- model <- engine <- {plan, llm, openai} <- {app, serve, tools} <- main
 
 Also: MPI stays in src/comm; CUDA and NCCL headers stay in folders named cuda; a quoted include is a path from src/ or from the root.
 Prints file:line of each breach and exits with 1 when there is one.
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = [{"base"}, {"config", "text", "kernels"}, {"comm", "partition", "grammar"}, {"weights"}, {"cache"}, {"model"}, {"engine"}, {"plan", "openai"},
-          {"app", "serve", "tools"}, {"main"}]
+LAYERS = [{"base"}, {"config", "text", "kernels"}, {"comm", "partition", "grammar"}, {"weights"}, {"cache"}, {"model"}, {"engine"},
+          {"plan", "llm", "openai"}, {"app", "serve", "tools"}, {"main"}]
 LEVEL = {folder: level for level, folders in enumerate(LAYERS) for folder in folders}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 GENERATED = {"lockstep_version.h"}  # written into the build directory

@@ -4,7 +4,7 @@
 #
 # Left out: tests of the GPU, whose runtime the sanitizer does not know; those of the memory that a rank takes (label `memory`),
 # because the sanitizer's own is counted with it; and fault.out_of_memory, which limits the address space, of which the
-# sanitizer takes terabytes. Leaks are not looked for: MPI's libraries leave some. Everything is
+# sanitizer takes terabytes. Leaks are looked for, but those of MPI's libraries (scripts/lsan.supp). Everything is
 # several times as slow as otherwise, hence the longer limit for a test and not part of scripts/test.sh.
 . "$(dirname "$0")/lib/common.sh"
 . scripts/lib/packages.sh
@@ -14,6 +14,7 @@
 install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 configure asan
 build build/asan all
-export ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1:allocator_may_return_null=1
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1
+export LSAN_OPTIONS=suppressions=$ROOT/scripts/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 ctest --test-dir build/asan -LE 'gpu|memory' -E '^fault\.out_of_memory$' --output-on-failure --no-tests=error --timeout 900 --parallel "$(nproc)" "$@"

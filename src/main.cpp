@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "app/batch.h"
+#include "app/chat.h"
 #include "app/generate.h"
 #include "base/env.h"
 #include "base/error.h"
@@ -36,6 +37,8 @@
 
 namespace lockstep {
 namespace {
+
+constexpr const char* kLogLevel = "info";
 
 using Parsed = std::variant<CommandLine, ExitRequest>;
 
@@ -107,6 +110,7 @@ int run_in_world(World& world, const Parsed& parsed, const std::string& argument
     case Command::kBenchThroughput: return run_bench_throughput(world, command_line);
     case Command::kBenchKernels: return run_bench_kernels(world, command_line);
     case Command::kBenchComm: return run_bench_comm(world, command_line);
+    case Command::kChat: return run_chat(world, command_line);
     case Command::kBatch: return run_batch(world, command_line);
     case Command::kServe: return run_serve(world, command_line, build_id());
     case Command::kBenchEngine: return run_bench_engine(world, command_line);
@@ -126,14 +130,14 @@ int run(int argc, char** argv) {
   const bool needs_world = command_line != nullptr && !is_tool(command_line->command);
   const bool launched = !env.launcher.variable.empty();
   if (!needs_world && !launched) {  // no launcher: no need for MPI
-    set_up_logging(env.log_level, 0, 1, "");
+    set_up_logging(env.log_level.value_or(kLogLevel), 0, 1, "");
     return command_line != nullptr ? run_tool(*command_line) : print_and_exit(std::get<ExitRequest>(parsed));
   }
   std::optional<ParentWatch> watch;  // from before MPI_Init, which waits long for a launcher that is gone
   if (launched) watch.emplace();
   World world(argc, argv);
   try {
-    set_up_logging(env.log_level, world.rank(), world.size(), world.host());
+    set_up_logging(env.log_level.value_or(kLogLevel), world.rank(), world.size(), world.host());
     return run_in_world(world, parsed, arguments);
   } catch (const PhaseFailed&) {
     return 1;  // printed once by the rank it concerns; MPI ends in order

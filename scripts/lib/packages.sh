@@ -3,7 +3,7 @@
 
 BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config git ca-certificates libopenmpi-dev openmpi-bin libcli11-dev libyaml-cpp-dev
   libgtest-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libutf8proc-dev libssl-dev
-  libboost-dev prometheus-cpp-dev)
+  libboost-dev prometheus-cpp-dev libedit-dev)
 TEST_PACKAGES=(python3 clang-format-14)  # one version everywhere: others format differently
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev)  # the oldest that takes our C++20; both distributions have it
 TIDY_PACKAGES=(clang-tidy-16)

@@ -1,6 +1,5 @@
 #include "app/generate.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -8,17 +7,14 @@
 #include "app/prompts.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "base/trace.h"
 #include "comm/stop_signal.h"
-#include "engine/bring_up.h"
-#include "engine/engine.h"
-#include "engine/load_tokenizer.h"
 #include "engine/profile.h"
+#include "llm/session.h"
 
 namespace lockstep {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = Session::Clock;
 
 double seconds_between(Clock::time_point from, Clock::time_point to) { return std::chrono::duration<double>(to - from).count(); }
 
@@ -33,6 +29,19 @@ struct Figures {
   double decode_seconds = 0.0;
   int64_t decode_steps = 0;
   int64_t decode_tokens = 0;
+
+  void add(const Session::Step& step, int64_t query_tokens) {
+    const auto made = static_cast<int64_t>(step.outputs.size());
+    if (made > 0 && !first_token) {
+      first_token = step.end;
+      first_token_after_start = seconds_since_process_start();
+    } else if (query_tokens == made) {
+      decode_seconds += seconds_between(step.begin, step.end);
+      decode_steps += 1;
+      decode_tokens += made;
+    }
+    output_tokens += made;
+  }
 
   void print(const Floor& floor) const {
     if (!first_token) return;
@@ -50,11 +59,11 @@ struct Figures {
   }
 };
 
-int run_root(const World& world, ModelRunner& runner, const EngineOptions& engine_options, const GenerateOptions& options,
-             const Tokenizer* tokenizer, const std::vector<std::vector<int32_t>>& prompts, Profile& profile) {
+int run_root(Session& session, const GenerateOptions& options, const std::vector<std::vector<int32_t>>& prompts,
+             Profile& profile) {
   const StopSignal stop;
-  Engine engine(world, runner, engine_options, tokenizer);
-  OutputWriter writer(stdout, options.output_format, tokenizer != nullptr, prompts);
+  Engine& engine = session.engine();
+  OutputWriter writer(stdout, options.output_format, session.tokenizer() != nullptr, prompts);
   Figures figures;
   figures.submitted = Clock::now();
   for (const std::vector<int32_t>& prompt : prompts) {
@@ -62,29 +71,16 @@ int run_root(const World& world, ModelRunner& runner, const EngineOptions& engin
     figures.prompt_tokens += static_cast<int64_t>(prompt.size());
   }
   profile.start();
-  while (engine.has_work() && !stop.requested()) {
-    const auto before = Clock::now();
-    const std::vector<SequenceOutput> outputs = [&] {
-      const TraceSpan span("step");
-      return engine.step();
-    }();
-    const auto after = Clock::now();
-    if (!outputs.empty() && !figures.first_token) {
-      figures.first_token = after;
-      figures.first_token_after_start = seconds_since_process_start();
-    } else if (engine.last_step_tokens() == static_cast<int64_t>(outputs.size())) {
-      figures.decode_seconds += seconds_between(before, after);
-      figures.decode_steps += 1;
-      figures.decode_tokens += static_cast<int64_t>(outputs.size());
-    }
-    figures.output_tokens += static_cast<int64_t>(outputs.size());
-    for (const SequenceOutput& output : outputs) writer.add(output);
-    profile.end_step();
-  }
+  session.run([&] { return stop.requested(); },
+              [&](const Session::Step& step) {
+                figures.add(step, engine.last_step_tokens());
+                for (const SequenceOutput& output : step.outputs) writer.add(output);
+                profile.end_step();
+              });
   profile.finish();
   writer.finish();
   if (!stop.requested()) figures.print(engine.measure_floor());
-  engine.shutdown();
+  session.shutdown();
   if (stop.requested()) spdlog::warn("stopped by signal {} after {} tokens", stop.number(), figures.output_tokens);
   return stop.exit_code();
 }
@@ -93,29 +89,21 @@ int run_root(const World& world, ModelRunner& runner, const EngineOptions& engin
 
 int run_generate(const World& world, const CommandLine& command_line) {
   GenerateOptions options = command_line.generate;
-  EngineOptions engine;
-  ModelConfig config;
-  std::unique_ptr<Tokenizer> tokenizer;
+  Session session(world, [&] { return resolve_engine_options(command_line); });
   std::vector<std::vector<int32_t>> prompts;
   Workload workload;
-  world.phase("reading the model's configuration", [&] {
-    engine = resolve_engine_options(command_line);
-    config = load_model_config(engine.model, engine.max_model_len);
-  });
   world.phase("reading the prompts", [&] {
     if (!world.is_root()) return;
-    tokenizer = load_tokenizer(config, engine);
     read_grammar(options.sampling.grammar);
-    prompts = encode_prompts(options, config, engine, tokenizer.get());
-    check_prompts(prompts, config, engine);
-    const int64_t context = engine.max_model_len > 0 ? engine.max_model_len : config.max_position_embeddings;
-    workload = measure_workload(prompts, options.sampling.max_tokens, context);
+    prompts = encode_prompts(options, session.config(), session.options(), session.tokenizer());
+    check_prompts(prompts, session.config(), session.options());
+    workload = measure_workload(prompts, options.sampling.max_tokens, session.max_model_len());
   });
   Profile profile(world.is_root() ? options.profile : ProfileOptions());
-  const std::unique_ptr<ModelRunner> runner = bring_up(world, engine, config, workload);
-  if (world.is_root()) return run_root(world, *runner, engine, options, tokenizer.get(), prompts, profile);
+  session.bring_up(workload);
+  if (world.is_root()) return run_root(session, options, prompts, profile);
   const StopSignal stop;  // rank 0 decides when to stop
-  serve_rank(world, *runner, engine);
+  session.serve_rank();
   return stop.exit_code();
 }
 

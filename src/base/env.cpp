@@ -57,7 +57,7 @@ Env::Launcher read_launcher() {
 Env Env::read() {
   Env env;
   env.api_key = get("LOCKSTEP_API_KEY");
-  if (auto level = get("LOCKSTEP_LOG")) env.log_level = *level;
+  env.log_level = get("LOCKSTEP_LOG");
   // An empty CUDA_VISIBLE_DEVICES means "no device", which differs from an unset one.
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) env.cuda_visible_devices = visible;
   env.cpu_isa = get("LOCKSTEP_CPU_ISA");

@@ -8,7 +8,7 @@ namespace lockstep {
 
 struct Env {
   // Read once at start-up.
-  std::string log_level = "info";                   // LOCKSTEP_LOG: debug, info, warn, error, off
+  std::optional<std::string> log_level;             // LOCKSTEP_LOG: debug, info, warn, error, off
   std::optional<std::string> cuda_visible_devices;  // CUDA_VISIBLE_DEVICES: indices or UUIDs, comma-separated
   std::optional<std::string> cpu_isa;  // LOCKSTEP_CPU_ISA: scalar, avx2, avx512, avx512bf16; caps what is chosen at run time
   std::optional<std::string> api_key;  // LOCKSTEP_API_KEY: of `lockstep serve`, as --api-key

@@ -1,27 +1,17 @@
-// Error: the one exception type. Its message says what went wrong, where (file, key, tensor), the offending value and the
-// remedy; whoever reports it adds rank and host.
+// What code of ours throws: fail() and check() make an Error whose message says what went wrong, where (file, key, tensor), the
+// offending value and the remedy; whoever reports it adds rank and host.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <source_location>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include "base/exception.h"
+
 namespace lockstep {
-
-class Error : public std::runtime_error {
- public:
-  explicit Error(const std::string& message, std::source_location where = std::source_location::current())
-      : std::runtime_error(message), where_(where) {}
-  // The line of our code that threw; shown in logs at debug level.
-  const std::source_location& where() const noexcept { return where_; }
-
- private:
-  std::source_location where_;
-};
 
 // A format string that remembers where it was written, so that fail() needs no macro.
 template <typename... Args>

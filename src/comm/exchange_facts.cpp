@@ -117,10 +117,12 @@ RankFacts own_facts(const World& world) {
   facts.host = world.host();
   facts.pid = getpid();
   facts.world_size = world.size();
-  facts.launcher_variable = env.launcher.variable;
-  facts.launcher_size = env.launcher.size.value_or(0);
-  facts.launcher_rank = env.launcher.rank.value_or(-1);
-  facts.executable = executable_build_id();
+  if (world.is_whole_job()) {  // else an application has its own mind about who takes part
+    facts.launcher_variable = env.launcher.variable;
+    facts.launcher_size = env.launcher.size.value_or(0);
+    facts.launcher_rank = env.launcher.rank.value_or(-1);
+    facts.executable = executable_build_id();
+  }
   facts.shm_free_bytes = free_shared_memory();
   facts.nccl_socket_ifname = env.nccl_socket_ifname;
   facts.interfaces = own_interfaces();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,22 +50,6 @@ DeadlineTimer guard_mpi_call(const char* call, const std::string& who, Seconds l
   });
 }
 
-// Several processes that should be one world and are not: only the first of them says so.
-void check_launcher(int rank, int size, const std::string& host) {
-  const Env::Launcher launcher = Env::read().launcher;
-  RankFacts facts;
-  facts.rank = rank;
-  facts.host = host;
-  facts.world_size = size;
-  facts.launcher_variable = launcher.variable;
-  facts.launcher_size = launcher.size.value_or(0);
-  facts.launcher_rank = launcher.rank.value_or(-1);
-  const auto findings = judge_start_up({facts});
-  if (findings.empty()) return;
-  if (launcher.size && launcher.rank.value_or(rank) > 0) throw PhaseFailed();
-  fail("{}", findings[0].text);
-}
-
 }  // namespace
 
 void World::check_mpi(int status, const char* what) {
@@ -76,7 +61,21 @@ void World::check_mpi(int status, const char* what) {
   fail("{}: MPI failed: {}", what, std::string_view(text.data(), static_cast<size_t>(length)));
 }
 
-World::World(int& argc, char**& argv) : host_(own_host_name()), exceptions_at_start_(std::uncaught_exceptions()) {
+std::string World::launcher_problem() {
+  const Env::Launcher launcher = Env::read().launcher;
+  RankFacts facts;
+  facts.host = own_host_name();
+  MPI_Comm_rank(MPI_COMM_WORLD, &facts.rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &facts.world_size);
+  facts.launcher_variable = launcher.variable;
+  facts.launcher_size = launcher.size.value_or(0);
+  facts.launcher_rank = launcher.rank.value_or(-1);
+  const auto findings = judge_start_up({facts});
+  return findings.empty() ? "" : findings[0].text;
+}
+
+World::World(int& argc, char**& argv)
+    : owns_mpi_(true), host_(own_host_name()), exceptions_at_start_(std::uncaught_exceptions()) {
   const auto timer = guard_mpi_call("MPI_Init", host_, timeout_);
   int provided = MPI_THREAD_SINGLE;
   // MULTIPLE, because the watchdog's thread may call MPI_Abort while the main thread waits.
@@ -85,8 +84,34 @@ World::World(int& argc, char**& argv) : host_(own_host_name()), exceptions_at_st
   comm_ = MPI_COMM_WORLD;  // for wait() until there is a communicator of our own
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  check_launcher(rank_, size_, host_);
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");
+  if (const std::string problem = launcher_problem(); !problem.empty()) {
+    // Several processes that should be one world and are not: only the first of them says so.
+    const Env::Launcher launcher = Env::read().launcher;
+    if (launcher.size && launcher.rank.value_or(rank_) > 0) throw PhaseFailed();
+    fail("{}", problem);
+  }
+  join(MPI_COMM_WORLD);
+}
+
+World::World(MPI_Comm application) : owns_mpi_(false), host_(own_host_name()), exceptions_at_start_(std::uncaught_exceptions()) {
+  int initialised = 0, finalized = 0;
+  MPI_Initialized(&initialised);
+  MPI_Finalized(&finalized);
+  check(initialised != 0 && finalized == 0, "MPI is {}, and the application has given a communicator of it",
+        finalized != 0 ? "finalized already" : "not initialised");
+  check(application != MPI_COMM_NULL, "the communicator is MPI_COMM_NULL; only ranks that belong to one may take part");
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  if (level < MPI_THREAD_MULTIPLE) {
+    spdlog::debug("MPI was not initialised with MPI_THREAD_MULTIPLE: a rank that is stuck may take longer to end");
+  }
+  join(application);
+}
+
+void World::join(MPI_Comm all) {
+  check_mpi(MPI_Comm_dup(all, &comm_), "MPI_Comm_dup");
+  MPI_Comm_rank(comm_, &rank_);
+  MPI_Comm_size(comm_, &size_);
   check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local_comm_), "MPI_Comm_split_type");
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(local_comm_, MPI_ERRORS_RETURN);
@@ -105,6 +130,14 @@ World::World(int& argc, char**& argv) : host_(own_host_name()), exceptions_at_st
 World::~World() {
   // With an exception on its way out, the other ranks may never come to MPI_Finalize.
   if (size_ > 1 && std::uncaught_exceptions() > exceptions_at_start_) return;
+  if (!owns_mpi_) {
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    if (finalized != 0) return;
+    MPI_Comm_free(&local_comm_);
+    MPI_Comm_free(&comm_);
+    return;
+  }
   const auto timer = guard_mpi_call("MPI_Finalize", fmt::format("rank {}/{} on {}", rank_, size_, host_), timeout_);
   MPI_Comm_free(&local_comm_);
   MPI_Comm_free(&comm_);

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lockstep {
@@ -23,7 +24,12 @@ class World {
   // MPI_Init_thread and MPI_Comm_split_type. Throws Error if the launcher promised another number of ranks than MPI gives
   // (N separate one-rank worlds). Works with no launcher at all as a world of one.
   World(int& argc, char**& argv);
-  ~World();  // MPI_Finalize, unless an exception is in flight in a world of several: then the caller aborts
+  // The ranks of an application's communicator, of which a duplicate is taken: collective. MPI is the application's to initialise
+  // and to finalize; this world must end before it does. Nothing is printed: see phase().
+  explicit World(MPI_Comm application);
+  // MPI_Finalize where the world has initialised MPI, unless an exception is in flight in a world of several: then the caller
+  // aborts.
+  ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
@@ -35,6 +41,8 @@ class World {
   MPI_Comm comm() const { return comm_; }
   MPI_Comm local_comm() const { return local_comm_; }
   bool is_root() const { return rank_ == 0; }
+  // All that the launcher started; else the ranks of an application's communicator.
+  bool is_whole_job() const { return owns_mpi_; }
   // "rank 2 on node17", for messages.
   std::string name_of(int rank) const;
   const std::string& host_of(int rank) const { return hosts_.at(static_cast<size_t>(rank)); }
@@ -61,6 +69,7 @@ class World {
   // the message is printed once, by the lowest rank that failed, with rank and host (only once if all ranks failed alike). A rank
   // that never arrives is named after the timeout, in an Error; if a rank failed and the others do not arrive within a few
   // seconds, its own exception leaves phase() there, for the caller to abort with. Collectives inside `body` are allowed.
+  // In a world of an application nothing is printed: the message is PhaseFailed's, on every rank.
   void phase(const char* name, const std::function<void()>& body) const;
 
   // Throws the same Error on every rank, naming the ranks that differ from rank 0 and both values, unless all ranks pass the same
@@ -71,10 +80,15 @@ class World {
   // Thread-safe. Of several ranks that abort at about the same time, the lowest speaks first and ends the others.
   [[noreturn]] void abort(const std::string& message, int exit_code = 1) const noexcept;
 
+  // What is wrong with MPI_COMM_WORLD, by what the launcher promised; empty: nothing.
+  static std::string launcher_problem();
   // Throws Error with MPI's text unless `status` is MPI_SUCCESS.
   static void check_mpi(int status, const char* what);
 
  private:
+  void join(MPI_Comm all);
+  // Of several MPI processes, what the one says that failed; collective.
+  std::string share_failure(int64_t failed_rank, const std::string& message) const;
   // Starts a nonblocking operation and waits. `buffers` must keep alive what it reads and writes: an operation that was given up
   // at its deadline may still touch them until MPI_Finalize.
   void run(const std::shared_ptr<void>& buffers, const char* what, bool idle,
@@ -86,6 +100,7 @@ class World {
   Verdict collect_states(const char* name, bool failed, int tag) const;
   Verdict await_verdict(const char* name, bool failed, int tag) const;
 
+  const bool owns_mpi_;
   MPI_Comm comm_ = MPI_COMM_NULL;
   MPI_Comm local_comm_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
@@ -99,10 +114,16 @@ class World {
   mutable std::atomic_flag aborting_;
 };
 
-// All ranks throw it together; the cause has been printed. main() turns it into exit code 1 after an orderly MPI_Finalize.
+// All ranks throw it together; the cause has been printed, or is the message. main() turns it into exit code 1 after an orderly
+// MPI_Finalize.
 class PhaseFailed : public std::exception {
  public:
-  const char* what() const noexcept override { return "a start-up phase failed; see the message above"; }
+  PhaseFailed() = default;
+  explicit PhaseFailed(std::string message) : message_(std::move(message)) {}
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_ = "a start-up phase failed; see the message above";
 };
 
 }  // namespace lockstep

@@ -56,9 +56,10 @@ void World::phase(const char* name, const std::function<void()>& body) const {
   bool printed = false;
   try {
     body();
-  } catch (const PhaseFailed&) {
+  } catch (const PhaseFailed& inner) {
     error = std::current_exception();
-    printed = true;  // by an inner phase
+    message = inner.what();
+    printed = true;  // by an inner phase, or known to all
   } catch (const std::exception& e) {
     error = std::current_exception();
     message = e.what();
@@ -71,12 +72,19 @@ void World::phase(const char* name, const std::function<void()>& body) const {
   const Verdict verdict = is_root() ? collect_states(name, failed, tag) : await_verdict(name, failed, tag);
   if (!verdict.known) std::rethrow_exception(error);
   if (verdict.lowest_failed < 0) return;
-  if (verdict.lowest_failed == rank_ && !printed) {
-    const int64_t others = verdict.failures - 1;
-    print_error(others == 0 ? fmt::format("{}: {}", name, message)
-                            : fmt::format("{}: {} ({} other rank{} failed too)", name, message, others, others == 1 ? "" : "s"));
+  const int64_t others = verdict.failures - 1;
+  if (!printed) {
+    message = others == 0 ? fmt::format("{}: {}", name, message)
+                          : fmt::format("{}: {} ({} other rank{} failed too)", name, message, others, others == 1 ? "" : "s");
   }
+  if (!owns_mpi_) throw PhaseFailed(printed ? message : share_failure(verdict.lowest_failed, message));
+  if (verdict.lowest_failed == rank_ && !printed) print_error(message);
   throw PhaseFailed();
+}
+
+std::string World::share_failure(int64_t failed_rank, const std::string& message) const {
+  const std::string text = all_gather(message, "the message of a failure")[static_cast<size_t>(failed_rank)];
+  return size_ == 1 ? text : fmt::format("{}: {}", name_of(static_cast<int>(failed_rank)), text);
 }
 
 World::Verdict World::collect_states(const char* name, bool failed, int tag) const {

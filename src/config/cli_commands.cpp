@@ -149,6 +149,24 @@ void add_generate(CliFlags& flags, CommandLine& result) {
       "  lockstep generate --model qwen2.5-0.5b --load-format dummy --prompt-token-ids 1,2,3 --output-format json");
 }
 
+void add_chat(CliFlags& flags, CommandLine& result) {
+  ChatOptions& c = result.chat;
+  add_model(flags, result);
+  flags.value("--tokenizer", "DIR", "Directory with tokenizer.json and the chat template (default: the model's)",
+              into_text(result.engine.tokenizer, "a directory"));
+  flags.value("--system", "TEXT", "The system message (default: none, or what the model's template writes)",
+              into_text(c.system, "text that is not empty"));
+  add_sampling_flags(flags, c.sampling);
+  add_engine_flags(flags, result, false);
+  flags.app()->footer(
+      "Lines are questions; /help lists the commands. Ctrl-C stops the answer, Ctrl-D ends the chat. In a terminal lines can be\n"
+      "edited; through a pipe each line gets its answer on stdout. Under mpirun rank 0 reads what mpirun passes on, plainly.\n"
+      "Examples:\n"
+      "  lockstep chat --model DIR --system \"Answer in one sentence.\" --temperature 0.7\n"
+      "  echo \"Name three rivers.\" | mpirun -np 2 lockstep chat --model DIR\n"
+      "  srun --pty -n 1 lockstep chat --model DIR");
+}
+
 void add_bench_comm(CliFlags& flags, CommandLine& result) {
   BenchCommOptions& b = result.bench_comm;
   flags.value("--sizes", "BYTES,...", fmt::format("Sizes of one AllReduce (default: {})", fmt::join(b.sizes, ",")),

@@ -49,6 +49,7 @@ void add_sampling_flags(CliFlags& flags, SamplingParams& sampling);
 void add_api_flags(CliFlags& flags, ApiOptions& api);
 void add_profile_flags(CliFlags& flags, ProfileOptions& profile);
 void add_generate(CliFlags& flags, CommandLine& result);
+void add_chat(CliFlags& flags, CommandLine& result);
 void add_batch(CliFlags& flags, CommandLine& result);
 void add_serve(CliFlags& flags, CommandLine& result);
 void add_bench_latency(CliFlags& flags, CommandLine& result);

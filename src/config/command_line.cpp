@@ -52,6 +52,7 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
     add_flags(all.back().flags, result);
   };
   add(app, Command::kGenerate, "generate", "Continue prompts", add_generate);
+  add(app, Command::kChat, "chat", "Talk with a chat model", add_chat);
   add(app, Command::kBatch, "batch", "Answer a file of requests; goes on where it was when it is started again", add_batch);
   add(app, Command::kServe, "serve", "Answer requests of OpenAI's API over HTTP", add_serve);
   CLI::App* bench = app.add_subcommand("bench", "Measure speed");
@@ -87,6 +88,10 @@ void check_together(const CommandLine& line) {
     check(line.serve.ssl_certfile.empty() == line.serve.ssl_keyfile.empty(),
           "--ssl-certfile and --ssl-keyfile belong together; give both or none");
   }
+  if (line.command == Command::kChat) {
+    const SamplingParams& s = line.chat.sampling;
+    check(s.min_tokens <= s.max_tokens, "--min-tokens is {}; allowed: at most --max-tokens, {}", s.min_tokens, s.max_tokens);
+  }
   if (line.command == Command::kPlan) {
     check(!line.engine.model.empty() || !line.plan.bench.empty(),
           "no model; give --model DIR, a YAML file or a name, or --bench FILE, which names its own");
@@ -116,6 +121,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
   app.footer(
       "Examples:\n"
       "  mpirun -np 2 lockstep generate --model DIR -p \"The capital of France is\"\n"
+      "  lockstep chat --model DIR\n"
       "  mpirun -np 2 lockstep batch --model DIR -i in.jsonl -o out.jsonl\n"
       "  mpirun -np 2 lockstep serve --model DIR --port 8000\n"
       "  mpirun -np 2 lockstep bench latency --model qwen2.5-0.5b --load-format dummy\n"

@@ -17,6 +17,7 @@ namespace lockstep {
 
 enum class Command {
   kGenerate,
+  kChat,
   kBatch,
   kServe,
   kBenchLatency,
@@ -50,6 +51,12 @@ struct GenerateOptions {
   OutputFormat output_format = OutputFormat::kText;
   SamplingParams sampling;
   ProfileOptions profile;  // of the first steps
+};
+
+struct ChatOptions {
+  ChatOptions() { sampling.max_tokens = 1024; }
+  std::string system;  // the system message; empty: none
+  SamplingParams sampling;
 };
 
 // How requests of OpenAI's API are read, by `batch` and `serve`.
@@ -215,6 +222,7 @@ struct CommandLine {
     return std::any_of(engine_flags.begin(), engine_flags.end(), [&](const auto& flag) { return flag.first == name; });
   }
   GenerateOptions generate;
+  ChatOptions chat;
   BatchOptions batch;
   ServeOptions serve;
   BenchLatencyOptions bench_latency;

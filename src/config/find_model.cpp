@@ -23,6 +23,7 @@ std::vector<fs::path> catalogue_directories(const std::string& folder) {
     for (int level = 0; level < 3; ++level) {
       parent = parent.parent_path();
       directories.push_back(parent / below);
+      directories.push_back(parent / "share" / "lockstep" / below);  // where it is installed
     }
   }
   return directories;

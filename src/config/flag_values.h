@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,10 @@ std::string choice_name(const E& value, const Choices<E>& choices) {
   for (const auto& [name, v] : choices) {
     if (v == value) return std::string(name);
   }
-  fail("a value without a name among {}", choice_names(choices, ", "));
+  if constexpr (std::is_convertible_v<E, std::string_view>) {
+    fail("'{}' is not allowed; allowed: {}", value, choice_names(choices, ", "));
+  }
+  fail("a value without a name; allowed: {}", choice_names(choices, ", "));
 }
 
 }  // namespace lockstep

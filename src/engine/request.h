@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "comm/world.h"
-#include "engine/sequence.h"
+#include "engine/outcome.h"
 
 namespace lockstep {
 
@@ -17,16 +17,6 @@ struct RequestOptions {
   std::optional<Seconds> timeout;  // from now on; what is not finished by then ends with FinishReason::kTimeout
   // Requests with different salts share no KV blocks, so that nobody learns from the time taken what others have asked.
   std::string cache_salt;
-};
-
-struct TokenLogprob {
-  int32_t token = 0;
-  float logprob = 0.0f;  // natural
-};
-
-struct TokenLogprobs {
-  float logprob = 0.0f;           // of the token that stands there
-  std::vector<TokenLogprob> top;  // the best, best first
 };
 
 // What one step brought for one sequence.

@@ -9,10 +9,9 @@
 
 #include "cache/block_hash.h"
 #include "config/options.h"
+#include "engine/outcome.h"
 
 namespace lockstep {
-
-enum class FinishReason { kNone, kStop, kLength, kTimeout };
 
 // Who goes first: for a place in a step, for blocks, and in line. Smaller goes first.
 struct Rank {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "text/chat_message.h"
+
 namespace lockstep {
 
 namespace text {
@@ -29,10 +31,6 @@ struct ChatRequest {
   std::string template_name;  // of several templates; empty: as transformers chooses ("tool_use" with tools, else "default")
 };
 
-struct ChatMessage {
-  std::string role;  // system, user, assistant
-  std::string content;
-};
 // Plain messages, to be followed by the start of the assistant's turn. Invalid UTF-8 becomes U+FFFD.
 ChatRequest plain_chat(const std::vector<ChatMessage>& messages);
 

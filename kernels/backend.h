@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/dtype.h"
 
@@ -139,6 +140,11 @@ struct CudaPlatform {
 };
 CudaPlatform probe_cuda();  // never throws, creates no context
 CudaDevice describe_cuda_device(int index);
+// [i][j]: 1 where device i may read the memory of device j, which is what peer memory needs; [i][i] is 1. Never throws.
+std::vector<std::vector<int>> probe_peer_access();
+// Bytes/s of a copy from one visible device to another (the same: within it) or, with from -1, from pinned host memory. Makes a
+// context on each device, which is destroyed again where `keep` is not that device. Throws Error where it cannot.
+double measure_copy_bandwidth(int from, int to, int keep);
 // Throws Error when the build, the driver or the device is missing, saying which.
 // batch_invariant: the order in which a row is summed does not depend on the other rows of a call, at some cost in speed (the
 // CPU's never does).

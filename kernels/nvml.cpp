@@ -80,6 +80,8 @@ std::unique_ptr<Nvml> Nvml::open(std::string& why_not, const char* library) {
   return std::unique_ptr<Nvml>(new Nvml(handle, std::move(f)));
 }
 
+void* Nvml::find_function(const char* name) const { return dlsym(library_, name); }
+
 std::string Nvml::driver_version() const {
   std::array<char, 96> text{};
   return functions_->driver_version(text.data(), text.size()) == kSuccess ? text.data() : "";

@@ -31,6 +31,8 @@ class Nvml {
   Nvml& operator=(const Nvml&) = delete;
 
   std::string driver_version() const;  // "550.54.15"; empty where NVML does not tell
+  // A function of the library, for more than is asked here; null where this version lacks it.
+  void* find_function(const char* name) const;
   // uuid: "GPU-…", as CudaDevice has it. Nothing where NVML knows no such device or does not tell its memory.
   std::optional<GpuMemory> memory_of(const std::string& uuid) const;
 

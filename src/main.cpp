@@ -31,6 +31,7 @@
 #include "tools/bench_throughput.h"
 #include "tools/bench_tokenize.h"
 #include "tools/config_tool.h"
+#include "tools/doctor/run_doctor.h"
 #include "tools/inspect.h"
 #include "tools/tokenize.h"
 #include "tools/version.h"
@@ -91,6 +92,10 @@ void check_agreement(const World& world, const Parsed& parsed, const std::string
 
 // With the other ranks: everything that runs a model, and whatever a launcher started several times.
 int run_in_world(World& world, const Parsed& parsed, const std::string& arguments) {
+  // What ranks should agree on is among what the doctor looks at.
+  if (const auto* line = std::get_if<CommandLine>(&parsed); line != nullptr && line->command == Command::kDoctor) {
+    return doctor::run_doctor(world, *line, arguments);
+  }
   check_agreement(world, parsed, arguments);
   if (const auto* request = std::get_if<ExitRequest>(&parsed)) {
     return world.is_root() ? print_and_exit(*request) : request->code;

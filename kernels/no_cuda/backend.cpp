@@ -19,6 +19,10 @@ CudaPlatform probe_cuda() {
 
 CudaDevice describe_cuda_device(int index) { fail("CUDA device {}: {}", index, kWhy); }
 
+std::vector<std::vector<int>> probe_peer_access() { return {}; }
+
+double measure_copy_bandwidth(int from, int to, int /*keep*/) { fail("copy from CUDA device {} to {}: {}", from, to, kWhy); }
+
 std::unique_ptr<Backend> make_cuda_backend(int device_index, bool /*batch_invariant*/) {
   fail("CUDA device {}: {}", device_index, kWhy);
 }

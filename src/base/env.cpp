@@ -1,5 +1,8 @@
 #include "base/env.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -64,6 +67,20 @@ Env Env::read() {
   env.launcher = read_launcher();
   env.nccl_socket_ifname = get("NCCL_SOCKET_IFNAME");
   return env;
+}
+
+std::vector<std::pair<std::string, std::string>> Env::with_prefixes(const std::vector<std::string_view>& prefixes) {
+  std::vector<std::pair<std::string, std::string>> found;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    const auto begins = [&](std::string_view prefix) { return text.starts_with(prefix); };
+    if (std::any_of(prefixes.begin(), prefixes.end(), begins))
+      found.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 void Env::set_default(const char* name, const std::string& value) { ::setenv(name, value.c_str(), /*overwrite=*/0); }

@@ -3,6 +3,9 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace lockstep {
 
@@ -23,6 +26,8 @@ struct Env {
   std::optional<std::string> nccl_socket_ifname;  // NCCL_SOCKET_IFNAME; NCCL reads it, the start-up checks it
 
   static Env read();
+  // All variables that begin with one of these, by name.
+  static std::vector<std::pair<std::string, std::string>> with_prefixes(const std::vector<std::string_view>& prefixes);
   // Sets `name` unless the user has set it; used for NCCL_MULTI_RANK_GPU_ENABLE, NCCL_MAX_CTAS, NCCL_NVLS_ENABLE.
   static void set_default(const char* name, const std::string& value);
 };

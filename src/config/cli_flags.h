@@ -61,6 +61,7 @@ void add_bench_load(CliFlags& flags, CommandLine& result);
 void add_bench_engine(CliFlags& flags, CommandLine& result);
 void add_bench_tokenize(CliFlags& flags, CommandLine& result);
 void add_plan(CliFlags& flags, CommandLine& result);
+void add_doctor(CliFlags& flags, CommandLine& result);
 void add_inspect(CliFlags& flags, CommandLine& result);
 void add_config(CliFlags& flags, CommandLine& result);
 void add_tokenize(CliFlags& flags, CommandLine& result);

@@ -70,6 +70,7 @@ std::vector<Subcommand> add_subcommands(CLI::App& app, CommandLine& result) {
   add(*bench, Command::kBenchTokenize, "tokenize", "Rate of a tokenizer on one core", add_bench_tokenize);
   add(app, Command::kPlan, "plan",
       "What a model needs and how fast it is on GPUs that are not here, and how many of them to take", add_plan);
+  add(app, Command::kDoctor, "doctor", "Find what makes a run on these hosts fail or crawl", add_doctor);
   add(app, Command::kInspect, "inspect", "List a checkpoint's tensors and, with -tp N, who gets what", add_inspect);
   add(app, Command::kConfig, "config", "Print the resolved model and engine options as YAML", add_config);
   add(app, Command::kTokenize, "tokenize", "Turn lines of stdin into JSON arrays of token ids", add_tokenize);
@@ -126,6 +127,7 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
       "  mpirun -np 2 lockstep serve --model DIR --port 8000\n"
       "  mpirun -np 2 lockstep bench latency --model qwen2.5-0.5b --load-format dummy\n"
       "  lockstep plan --model llama-3-70b --gpu h100-80gb\n"
+      "  mpirun -np 4 lockstep doctor --model DIR\n"
       "  lockstep inspect DIR -tp 4\n"
       "  lockstep config --model llama-3-8b\n"
       "  echo Hello | lockstep tokenize --model DIR\n"

@@ -29,6 +29,7 @@ enum class Command {
   kBenchEngine,
   kBenchTokenize,
   kPlan,
+  kDoctor,
   kInspect,
   kConfig,
   kTokenize
@@ -199,6 +200,10 @@ struct PlanOptions {
   std::vector<std::filesystem::path> bench;  // results of benchmarks to compare with
 };
 
+struct DoctorOptions {
+  bool json = false;  // instead of a table
+};
+
 struct InspectOptions {
   std::filesystem::path directory;   // a Hugging Face directory
   int32_t tensor_parallel_size = 0;  // 0: only list the tensors
@@ -234,6 +239,7 @@ struct CommandLine {
   BenchEngineOptions bench_engine;
   BenchTokenizeOptions bench_tokenize;
   PlanOptions plan;
+  DoctorOptions doctor;
   InspectOptions inspect;
   TokenizeOptions tokenize;
 };

@@ -11,7 +11,6 @@
 #include "lockstep_version.h"
 
 namespace lockstep {
-namespace {
 
 std::string mpi_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
@@ -20,8 +19,6 @@ std::string mpi_version() {
   const std::string all(text, static_cast<size_t>(length));
   return all.substr(0, all.find(','));
 }
-
-}  // namespace
 
 std::string build_id() { return LOCKSTEP_VERSION " (" LOCKSTEP_COMMIT ")"; }
 

@@ -6,5 +6,6 @@
 namespace lockstep {
 
 std::string build_id();      // version and commit
+std::string mpi_version();   // "Open MPI v4.1.4"
 std::string version_text();  // build, backends and library versions, several lines
 }  // namespace lockstep

@@ -36,6 +36,7 @@ if [ -e build/cuda/CTestTestfile.cmake ] && cuda_toolkit >/dev/null; then
   check "GPU tests" ctest --test-dir build/cuda -L gpu --output-on-failure --timeout 600 "$@"
 fi
 for name in "${failed[@]}"; do say "FAILED before the CPU tests: $name"; done
+say "$(python3 tests/cluster/cluster_test.py --why-not)"
 say "CPU tests"
 ctest --test-dir build/cpu -LE gpu --output-on-failure --no-tests=error --timeout 600 --parallel "$(nproc)" "$@" || failed+=("CPU tests")
 [ ${#failed[@]} -eq 0 ]

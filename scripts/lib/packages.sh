@@ -4,7 +4,8 @@
 BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config git ca-certificates libopenmpi-dev openmpi-bin libcli11-dev libyaml-cpp-dev
   libgtest-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libutf8proc-dev libssl-dev
   libboost-dev prometheus-cpp-dev libedit-dev)
-TEST_PACKAGES=(python3 clang-format-14)  # one version everywhere: others format differently
+# One version of clang-format everywhere: others format differently. Slurm: for the cluster of tests/cluster.
+TEST_PACKAGES=(python3 clang-format-14 slurm-wlm slurm-wlm-basic-plugins munge iproute2 util-linux procps)
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev)  # the oldest that takes our C++20; both distributions have it
 TIDY_PACKAGES=(clang-tidy-16)
 DEMO_PACKAGES=(python3 python3-venv)

@@ -10,7 +10,9 @@
 #include "base/files.h"
 #include "config/cli_flags.h"
 #include "config/engine_flags.h"
+#include "config/flag_values.h"
 #include "config/model_files.h"
+#include "config/reference.h"
 
 namespace lockstep {
 namespace {
@@ -118,6 +120,9 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
   app.set_help_all_flag("--help-all", "Help of all subcommands");
   app.set_version_flag("--version", version, "Version, commit, backends and library versions");
   const std::vector<Subcommand> subcommands = add_subcommands(app, result);
+  std::string reference_format;
+  CLI::App* reference_command = app.add_subcommand("reference", "Print all options as documentation, or completions for a shell");
+  reference_command->add_option("FORMAT", reference_format, "markdown, man, bash, zsh or fish")->required();
   // After the subcommands, which would inherit it.
   app.footer(
       "Examples:\n"
@@ -144,6 +149,15 @@ std::variant<CommandLine, ExitRequest> parse_command_line(int argc, const char* 
       if (!sub.flags.app()->parsed()) continue;
       result.command = sub.command;
       sub.flags.apply();
+    }
+    if (reference_command->parsed()) {
+      return ExitRequest{0,
+                         reference(app, parse_choice<ReferenceFormat>(reference_format, {{"markdown", ReferenceFormat::kMarkdown},
+                                                                                         {"man", ReferenceFormat::kMan},
+                                                                                         {"bash", ReferenceFormat::kBash},
+                                                                                         {"zsh", ReferenceFormat::kZsh},
+                                                                                         {"fish", ReferenceFormat::kFish}})),
+                         false};
     }
     check_together(result);
   } catch (const CLI::CallForHelp&) {

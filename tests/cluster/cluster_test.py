@@ -239,11 +239,15 @@ class Test:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--lockstep", required=True, type=Path)
+    parser.add_argument("--lockstep", type=Path)
     parser.add_argument("--mpirun", default="mpirun")
     parser.add_argument("--only", help="one part")
+    parser.add_argument("--why-not", action="store_true", help="only say whether there can be a cluster here")
     args = parser.parse_args()
     reason = why_not()
+    if args.why_not:
+        print(f"cluster.slurm will be skipped: {reason}" if reason else "cluster.slurm: two Slurm nodes in namespaces")
+        return 0
     if reason:
         print(f"skipped: no Slurm cluster can be made here: {reason}")
         return SKIPPED
@@ -255,6 +259,9 @@ def main():
             return 0
         number = test.start_long_batch()
         for part in (test.generate, test.generate_pmi2, test.batch, test.batch_array, test.bench, test.doctor, test.serve, test.scancel, test.mpirun):
+            if part == test.serve and " serve " not in run(args.lockstep, "--help"):
+                say("serve is not in this build")
+                continue
             part()
             say(part.__name__)
         test.time_limit(number)

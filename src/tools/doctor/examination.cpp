@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -13,7 +14,8 @@ namespace lockstep::doctor {
 namespace {
 
 constexpr const char* kNotRun = "not run";
-constexpr double kGrace = 4.0;  // beyond the deadline, for ranks to tell rank 0 how it went
+constexpr Seconds kPatienceOfFailed{5.0};  // for the others' outcomes, once a rank has failed itself
+constexpr double kGrace = 4.0;             // beyond the deadline, for ranks to tell rank 0 how it went
 constexpr const char* kRemedy =
     "see the message of that rank; a rank that does not answer is dead, stopped, out of memory (dmesg), or cannot be reached "
     "(firewall, "
@@ -75,6 +77,7 @@ bool Examination::step(const std::string& check, double deadline, const std::fun
     mine = e.what();
     if (mine.empty()) mine = "failed";
   }
+  if (!mine.empty()) world_.set_timeout(std::min(Seconds(deadline), kPatienceOfFailed));
   std::vector<std::string> outcomes;
   const bool well = share_outcome(world_, mine, outcomes);
   if (well) return true;

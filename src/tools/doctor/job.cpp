@@ -85,13 +85,15 @@ Findings same_everywhere(const Job& job, const std::string& check, Scope scope, 
     if (const std::string text = value(facts); !text.empty()) ++counts[text];
   }
   if (counts.empty()) return {};
-  const auto more = [](const auto& a, const auto& b) { return a.second < b.second; };
-  const std::string usual = std::max_element(counts.begin(), counts.end(), more)->first;
+  // What most have is right; among equals what the lowest rank has.
+  std::string usual;
+  for (const RankFacts& facts : job.ranks) {
+    const std::string text = value(facts);
+    if (!text.empty() && (usual.empty() || counts[text] > counts[usual])) usual = text;
+  }
   return judge_each(job, check, scope, [&](const RankFacts& facts) -> std::optional<Verdict> {
     const std::string text = value(facts);
     if (text.empty()) return std::nullopt;
-    if (counts.size() == 1) return Verdict{Status::kPass, text, "", ""};
-    // Of two halves that disagree neither is right; all are named.
     if (text == usual) return Verdict{Status::kPass, text, "", ""};
     return Verdict{otherwise, text, usual, remedy};
   });

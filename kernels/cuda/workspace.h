@@ -60,9 +60,4 @@ constexpr size_t workspace_bytes(int sm_count) {
   return scratch_bytes_needed(sm_count) + kCounters * sizeof(uint32_t) + kSquaresBytes + kCublasWorkspaceBytes;
 }
 
-inline constexpr int kMaxPeers = 16;  // ranks of one host that peer_all_reduce.h serves
-// Its region: flags and epochs, then two slots.
-inline constexpr size_t kPeerSlotsOffset = 4096;
-constexpr size_t peer_region_bytes(size_t slot_bytes) { return kPeerSlotsOffset + 2 * slot_bytes; }
-
 }  // namespace lockstep::cuda

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "comm/device_communicator.h"
 #include "comm/host_communicator.h"
+#include "kernels/ops.h"
 
 namespace lockstep {
 namespace {
@@ -32,17 +33,34 @@ class NullCommunicator : public Communicator {
 
 std::unique_ptr<Communicator> make_null_communicator(Backend& backend) { return std::make_unique<NullCommunicator>(backend); }
 
-void Communicator::all_reduce(TensorView x) {
+void* Communicator::allocate(Backend& backend, size_t bytes, const std::string& what) {
+  buffers_.emplace_back(backend, bytes, what);
+  return buffers_.back().data();
+}
+
+void Communicator::count_all_reduce(const TensorView& x) {
   check(x.dtype == DType::kFloat32 || x.dtype == DType::kBFloat16 || x.dtype == DType::kFloat16,
         "all_reduce: dtype {} is not supported; use float32, bfloat16 or float16", name_of(x.dtype));
   check(x.contiguous(), "all_reduce: a tensor [{}, {}] with stride {} is not contiguous", x.rows, x.cols, x.stride);
-  if (x.empty()) return;
   ++counters_.all_reduce_calls;
   counters_.all_reduce_bytes += static_cast<int64_t>(x.bytes());
   last_bytes_.store(static_cast<int64_t>(x.bytes()), std::memory_order_relaxed);
   last_number_.store(counters_.all_reduce_calls, std::memory_order_relaxed);
   last_kind_.store(Kind::kAllReduce, std::memory_order_relaxed);
+}
+
+void Communicator::all_reduce(TensorView x) {
+  if (x.empty()) return;
+  count_all_reduce(x);
   do_all_reduce(x);
+}
+
+void Communicator::all_reduce_add_norm(Ops& ops, TensorView x, const ResidualNorm& norm) {
+  if (x.empty()) return;
+  count_all_reduce(x);
+  if (do_all_reduce_add_norm(x, norm)) return;
+  do_all_reduce(x);
+  ops.add_rms_norm(norm.out, norm.residual, x, norm.bias, norm.weight, norm.eps);
 }
 
 void Communicator::all_gather(void* recv, const void* send, size_t bytes) {

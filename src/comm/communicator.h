@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/tensor.h"
 #include "comm/world.h"
@@ -27,6 +28,15 @@ struct CommCounters {
   }
 };
 
+// What follows the AllReduce of a row-parallel linear: residual += sum + bias; out = rms_norm(residual) * weight.
+struct ResidualNorm {
+  TensorView out;       // [T, H] act
+  TensorView residual;  // [T, H] float32
+  TensorView bias;      // [1, H], or data == nullptr
+  TensorView weight;    // [1, H]
+  float eps = 0.0f;
+};
+
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -37,8 +47,22 @@ class Communicator {
   // x[i] = sum over ranks of x[i], in place, the same bits on every rank; float32, bfloat16 or float16, summed in float32 in
   // rank order where the transport is ours. x must be contiguous and have the same shape on every rank.
   void all_reduce(TensorView x);
+  // all_reduce(x) and what follows it, in one kernel where the transport has one; counts as one all_reduce, and x is then
+  // undefined. A rank may do only some rows of it and be sent those of `out` that others did. Its residual is then complete in
+  // its own rows only, the same for every call with x of this shape: good for a chain of such calls that starts from a complete
+  // one and ends with `out`.
+  void all_reduce_add_norm(Ops& ops, TensorView x, const ResidualNorm& norm);
   // recv[r * bytes ..] = rank r's send[0 .. bytes). bytes is the same on every rank; recv holds size() * bytes.
   void all_gather(void* recv, const void* send, size_t bytes);
+
+  // Collective. Device memory, freed with this object, through which the transport can do the above without copies: for x and
+  // `out` whose offset in it is the same on every rank. `bytes` may differ between ranks. Throws Error, on every rank, when it
+  // cannot be had.
+  virtual void* allocate(Backend& backend, size_t bytes, const std::string& what);
+
+  // The ways in which this transport can do an all_reduce, for benchmarks, and the one to use from now on; -1: by size.
+  virtual std::vector<std::string> algorithms() const { return {}; }
+  virtual void use_algorithm(int /*index*/) {}
 
   const CommCounters& counters() const { return counters_; }
   // Collectives that run without a call of the above: those of recorded work that is launched again.
@@ -52,10 +76,15 @@ class Communicator {
  protected:
   virtual void do_all_reduce(TensorView x) = 0;
   virtual void do_all_gather(void* recv, const void* send, size_t bytes) = 0;
+  // False where there is no such kernel for this: nothing has been done then. x and norm.out have at least one element.
+  virtual bool do_all_reduce_add_norm(TensorView /*x*/, const ResidualNorm& /*norm*/) { return false; }
 
  private:
+  void count_all_reduce(const TensorView& x);
+
   enum class Kind : int { kNone, kAllReduce, kAllGather };
 
+  std::vector<Buffer> buffers_;
   CommCounters counters_;
   std::atomic<Kind> last_kind_{Kind::kNone};
   std::atomic<int64_t> last_number_{0}, last_bytes_{0};

@@ -29,7 +29,11 @@ TransportChoice choose_transport(const TransportFacts& f) {
       return {true, false, "asked for"};
     case AllReduceChoice::kAuto: break;
   }
-  if (!shared) return {false, false, "each rank has a GPU of its own"};
+  if (!shared) {
+    if (why_not_peer.empty() && !f.nvlink) why_not_peer = "NVLink does not join all GPUs, or they are hidden from each other";
+    return why_not_peer.empty() ? TransportChoice{true, true, "NVLink joins all GPUs"}
+                                : TransportChoice{false, false, why_not_peer};
+  }
   if (why_not_peer.empty()) {
     return {true, nccl_works, nccl_works ? fmt::format("{} ranks share a GPU", f.max_ranks_per_gpu) : why_not_nccl};
   }

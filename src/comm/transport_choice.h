@@ -13,6 +13,7 @@ struct TransportFacts {
   int max_peers = 1;  // ranks that peer memory can serve
   bool one_host = true;
   int max_ranks_per_gpu = 1;
+  bool nvlink = false;   // NVLink joins every two of the GPUs, as far as every rank can see
   int nccl_version = 0;  // as ncclGetVersion() gives it: 22809 is 2.28.9
 };
 

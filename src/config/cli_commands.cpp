@@ -171,8 +171,15 @@ void add_bench_comm(CliFlags& flags, CommandLine& result) {
   BenchCommOptions& b = result.bench_comm;
   flags.value("--sizes", "BYTES,...", fmt::format("Sizes of one AllReduce (default: {})", fmt::join(b.sizes, ",")),
               [&b](const std::string& text) { b.sizes = parse_integers(text, 4, int64_t{1} << 34); });
+  flags.value("--model", "DIR|YAML|NAME", "Sizes of this model's AllReduces, and what they cost in its step",
+              into_text(result.engine.model, "a model"));
+  flags.value("--tokens", "N,...", fmt::format("Tokens of a step of the model (default: {})", fmt::join(b.tokens, ",")),
+              [&b](const std::string& text) { b.tokens = parse_integers(text, 1, int64_t{1} << 20); });
+  flags.value("--hidden-size", "N", fmt::format("Row on which a norm follows, without a model (default: {})", b.hidden_size),
+              into_integer(b.hidden_size, 1, int64_t{1} << 20));
   flags.value("--repeats", "N", fmt::format("Measurements of each size (default: {})", b.repeats),
               into_integer(b.repeats, 1, 1000000));
+  flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
   add_engine_flags(flags, result, true);
 }
 

@@ -42,8 +42,9 @@ Decoder::Decoder(const ModelConfig& config, const RankShare& share, const Weight
   const std::vector<float> inv_freq = config.rope_inv_freq();
   inv_freq_ = Buffer(backend, inv_freq.size() * sizeof(float), "rotary frequencies");
   backend.copy_to_device(inv_freq_.data(), inv_freq.data(), inv_freq.size() * sizeof(float));
-  activations_ = Buffer(backend, activation_bytes(config, share, act_, max_tokens),
-                        "activations of " + std::to_string(max_tokens) + " tokens (--max-num-batched-tokens)");
+  activation_bytes_ = activation_bytes(config, share, act_, max_tokens);
+  activations_ = static_cast<char*>(comm.allocate(
+      backend, activation_bytes_, "activations of " + std::to_string(max_tokens) + " tokens (--max-num-batched-tokens)"));
   backend.synchronize();
 }
 
@@ -62,6 +63,7 @@ size_t Decoder::lay_out(const ModelConfig& config, const RankShare& share, DType
   };
   const int64_t hidden = config.hidden_size;
   const int64_t head_dim = config.head_dim;
+  // First what is the same size on every rank and takes part in collectives, so that it is in the same place.
   out.residual = place(DType::kFloat32, hidden);
   out.hidden = place(act, hidden);
   out.partial = place(act, hidden);
@@ -78,7 +80,7 @@ TensorView Decoder::forward(const BatchView& batch) {
         batch.num_tokens, max_tokens_);
   Ops& ops = backend_.ops();
   Activations a;
-  lay_out(config_, share_, act_, batch.num_tokens, activations_.as<char>(), a);
+  lay_out(config_, share_, act_, batch.num_tokens, activations_, a);
 
   ops.rope_table(a.cos_sin, inv_freq_.as<float>(), batch);
   // Vocab-parallel embedding: each rank looks up the ids of its shard and leaves zeros elsewhere; the sum is the lookup.

@@ -35,7 +35,7 @@ class Decoder {
   // Bytes that a step must read on this rank whatever its batch: the weights of the layers and of the LM head.
   size_t weight_bytes_per_step() const { return weight_bytes_per_step_; }
   // Bytes of activations, for the report at start-up.
-  size_t activation_bytes() const { return activations_.bytes(); }
+  size_t activation_bytes() const { return activation_bytes_; }
   // What activations will take, known before anything is allocated.
   static size_t activation_bytes(const ModelConfig& config, const RankShare& share, DType act, int64_t max_tokens);
   // Likewise the rotary frequencies.
@@ -80,8 +80,9 @@ class Decoder {
   TensorView final_norm_;  // [1, H]
   LinearWeight lm_head_;   // [V, H]; the embedding where the two are tied
   std::vector<Layer> layers_;
-  Buffer inv_freq_;  // [D / 2] float32
-  Buffer activations_;
+  Buffer inv_freq_;              // [D / 2] float32
+  char* activations_ = nullptr;  // the communicator's
+  size_t activation_bytes_ = 0;
   size_t weight_bytes_per_step_ = 0;
 };
 

@@ -56,9 +56,9 @@ class RowParallelLinear {
 };
 
 // The seam after every row-parallel linear: its product, AllReduce, + bias, + residual, RMSNorm. One call, so that they can be
-// few kernels: with one rank there is nothing to exchange, and the norm goes into the linears on both sides of it. residual: [T,
-// H] float32, updated; out: [T, H] act. Returns rms_norm(residual) * norm_weight, in `out` or to be finished by the linears it
-// enters.
+// few kernels: with one rank there is nothing to exchange, and the norm goes into the linears on both sides of it; with several,
+// it may go into the exchange. residual: [T, H] float32, updated as Communicator::all_reduce_add_norm says; out: [T, H] act.
+// Returns rms_norm(residual) * norm_weight, in `out` or to be finished by the linears it enters.
 inline Rows reduce_add_norm(Communicator& comm, Ops& ops, TensorView out, TensorView residual, const PartialSum& partial,
                             TensorView norm_weight, float eps) {
   const RowParallelLinear& linear = *partial.linear_;
@@ -67,8 +67,7 @@ inline Rows reduce_add_norm(Communicator& comm, Ops& ops, TensorView out, Tensor
     return ops.linear_add_norm(out, residual, partial.storage_, partial.x_, linear.weight_, linear.bias_, norm_weight, eps);
   }
   ops.linear(partial.storage_, partial.x_, linear.weight_, TensorView{});
-  comm.all_reduce(partial.storage_);
-  ops.add_rms_norm(out, residual, partial.storage_, linear.bias_, norm_weight, eps);
+  comm.all_reduce_add_norm(ops, partial.storage_, {out, residual, linear.bias_, norm_weight, eps});
   return out;
 }
 

@@ -120,6 +120,7 @@ BenchComparison compare(const BenchFile& bench, const PlannedModel& model, const
   if (!bench.has_memory) return result;
 
   MemoryNeed need;
+  need.nvlink = cluster.is_direct(bench.ranks);
   need.max_model_len = bench.limits.max_model_len;
   need.options.max_num_seqs = bench.limits.max_num_seqs;
   need.options.max_num_batched_tokens = static_cast<int32_t>(bench.limits.max_num_batched_tokens);

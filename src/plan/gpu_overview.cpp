@@ -28,14 +28,16 @@ std::vector<GpuOverview> overview_of(const PlanRequest& request, int gpus_per_no
   for (const Gpu& gpu : all_gpus()) {
     GpuOverview row;
     row.gpu = gpu;
-    row.fewest = fewest_ranks(request.model, gpu, gpus_per_node, request.need);
-    row.fewest_int4 = narrower ? fewest_ranks(int4, gpu, gpus_per_node, request.need) : row.fewest;
+    Cluster cluster;
+    cluster.gpu = gpu;
+    cluster.gpus_per_node = gpus_per_node;
+    cluster.node_link = load_link(gpu.interconnect, LinkScope::kNode);
+    MemoryNeed need = request.need;
+    need.nvlink = cluster.node_link.direct;
+    row.fewest = fewest_ranks(request.model, gpu, gpus_per_node, need);
+    row.fewest_int4 = narrower ? fewest_ranks(int4, gpu, gpus_per_node, need) : row.fewest;
     if (row.fewest > 0) {
-      row.memory = plan_memory(request.model, gpu, row.fewest, 1, gpus_per_node, request.need);
-      Cluster cluster;
-      cluster.gpu = gpu;
-      cluster.gpus_per_node = gpus_per_node;
-      cluster.node_link = load_link(gpu.interconnect, LinkScope::kNode);
+      row.memory = plan_memory(request.model, gpu, row.fewest, 1, gpus_per_node, need);
       cluster.beyond_group = gpu.beyond_group.empty() ? cluster.node_link : load_link(gpu.beyond_group, LinkScope::kNode);
       const StepTimeModel times(request.model, cluster, row.fewest);
       row.single_seconds = times.decode(1, static_cast<double>(request.context)).total();

@@ -18,19 +18,20 @@ constexpr int64_t kGraphNodeBytes = 8 << 10;
 constexpr int64_t kKernelsPerLayer = 8, kKernelsBesideLayers = 8;
 
 int64_t collective_bytes(const PlannedModel& model, int tp, int gpus_per_node, const RunnerLimits& limits,
-                         AllReduceChoice choice) {
+                         AllReduceChoice choice, bool nvlink) {
   if (tp == 1) return 0;
   TransportFacts facts;
   facts.choice = choice;
   facts.ranks = tp;
   facts.max_peers = cuda::kMaxPeers;
   facts.one_host = tp <= gpus_per_node;
+  facts.nvlink = nvlink;
   facts.nccl_version = kNcclSharesGpus;
   // As bring_up() asks for them.
   const auto reduce = static_cast<size_t>(limits.max_num_batched_tokens * model.config.hidden_size) * sizeof(float);
   const size_t gather = Sampler::max_all_gather_bytes(model.config, tp, limits.max_num_seqs);
   if (!choose_transport(facts).peer) return kNcclBytes;
-  return static_cast<int64_t>(peer_memory_bytes(std::max(reduce, gather)));
+  return static_cast<int64_t>(peer_memory_bytes(tp, std::max(reduce, gather)));
 }
 
 MemoryPlan plan_rank(const PlannedModel& stage, const Gpu& gpu, int tp, int rank, int gpus_per_node, const MemoryNeed& need) {
@@ -61,7 +62,7 @@ MemoryPlan plan_rank(const PlannedModel& stage, const Gpu& gpu, int tp, int rank
   if (!gpu.cpu) {
     plan.context = static_cast<int64_t>(gpu.context_bytes);
     plan.workspace = static_cast<int64_t>(cuda::workspace_bytes(gpu.multiprocessors));
-    plan.collectives = collective_bytes(stage, tp, gpus_per_node, plan.limits, options.allreduce);
+    plan.collectives = collective_bytes(stage, tp, gpus_per_node, plan.limits, options.allreduce, need.nvlink);
     plan.graphs = most_graphs(plan.limits) * graph_bytes(stage);
   }
   plan.kv_token = kv_bytes_per_token(stage, partition.share);

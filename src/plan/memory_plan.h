@@ -16,6 +16,7 @@ struct MemoryNeed {
   int64_t max_model_len = 0;  // of every sequence
   int64_t concurrency = 1;    // sequences at once, each of max_model_len tokens
   Workload workload;          // of a benchmark that is compared; all zeros: none
+  bool nvlink = false;        // joins the GPUs of a node
 };
 
 // Bytes, of the rank that takes most.

@@ -128,6 +128,7 @@ int run_plan(const CommandLine& command_line, std::ostream& out) {
     return 0;
   }
   request.cluster = make_cluster(o, load_gpu(o.gpu), request.notes);
+  request.need.nvlink = request.cluster.node_link.direct;
   const Plan plan = make_plan(std::move(request));
   print(o, sections_of(plan), to_json(plan), out);
   write_file(o.plot, "--plot", plot_of(plan));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 #include <thread>
 
@@ -115,6 +116,115 @@ TEST_P(DeviceCommunicatorTest, GathersAnySize) {
     }
     for (size_t i = all.size() - 16; i < all.size(); ++i) ASSERT_EQ(all[i], std::byte{0xa5}) << "written past the end";
   }
+}
+
+// out = rms_norm(residual + sum + bias) * weight, whole on every rank and the same bits, twice in a row (the second builds on the
+// residual of the first), with memory of the communicator and with other memory.
+class AddNormCase {
+ public:
+  AddNormCase(Backend& backend, Communicator& comm, DType t, int64_t rows, int64_t cols, bool with_bias, bool own_memory)
+      : backend_(backend), comm_(comm), t_(t), rows_(rows), cols_(cols), with_bias_(with_bias) {
+    const size_t bytes = static_cast<size_t>(rows * cols) * size_of(t), padded = (bytes + 255) / 256 * 256;
+    other_ = Buffer(backend, 2 * padded, "test");
+    auto* const base = own_memory ? static_cast<std::byte*>(comm.allocate(backend, 2 * padded, "test")) : other_.as<std::byte>();
+    x_ = TensorView(base, t, rows, cols);
+    out_ = TensorView(base + padded, t, rows, cols);
+    floats_ = Buffer(backend, static_cast<size_t>((rows + 2) * cols) * 4, "test");
+    residual_ = TensorView(floats_.data(), DType::kFloat32, rows, cols);
+    bias_ = TensorView(floats_.as<float>() + rows * cols, DType::kFloat32, 1, cols);
+    weight_ = TensorView(floats_.as<float>() + (rows + 1) * cols, DType::kFloat32, 1, cols);
+  }
+
+  // The result of the second call, as stored.
+  std::vector<std::byte> run() {
+    std::vector<float> floats(static_cast<size_t>((rows_ + 2) * cols_));
+    for (size_t i = 0; i < floats.size(); ++i) floats[i] = initial(static_cast<int64_t>(i));
+    backend_.copy_to_device(floats_.data(), floats.data(), floats_.bytes());
+    std::vector<std::byte> host(x_.bytes());
+    for (uint32_t call = 0; call < 2; ++call) {
+      for (int64_t i = 0; i < rows_ * cols_; ++i) put(host.data(), t_, i, small_integer(i, comm_.rank(), call));
+      backend_.copy_to_device(x_.data, host.data(), host.size());
+      backend_.synchronize();
+      comm_.all_reduce_add_norm(backend_.ops(), x_, {out_, residual_, with_bias_ ? bias_ : TensorView{}, weight_, 1e-5f});
+    }
+    backend_.copy_to_host(host.data(), out_.data, host.size());
+    backend_.synchronize();
+    return host;
+  }
+  double expected(int64_t row, int64_t col) const {
+    double squares = 0.0;
+    for (int64_t c = 0; c < cols_; ++c) squares += std::pow(total(row, c), 2);
+    return total(row, col) / std::sqrt(squares / static_cast<double>(cols_) + 1e-5) * initial((rows_ + 1) * cols_ + col);
+  }
+
+ private:
+  float initial(int64_t i) const { return static_cast<float>((i * 37) % 101) / 64.0f - 0.75f; }
+  double total(int64_t row, int64_t col) const {
+    const int64_t i = row * cols_ + col;
+    double sum = initial(i) + (with_bias_ ? 2.0 * initial(rows_ * cols_ + col) : 0.0);
+    for (uint32_t call = 0; call < 2; ++call) {
+      for (int r = 0; r < comm_.size(); ++r) sum += small_integer(i, r, call);
+    }
+    return sum;
+  }
+
+  Backend& backend_;
+  Communicator& comm_;
+  DType t_;
+  int64_t rows_, cols_;
+  bool with_bias_;
+  Buffer other_, floats_;
+  TensorView x_, out_, residual_, bias_, weight_;
+};
+
+TEST_P(DeviceCommunicatorTest, SumsAndNorms) {
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 64}, {2, 3584}, {37, 896}, {300, 1024}, {5, 8200}, {3, 10}, {700, 2560}};
+  for (const DType t : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    for (const auto& [rows, cols] : shapes) {
+      for (const bool own_memory : {false, true}) {
+        const bool with_bias = rows % 2 == 1;
+        AddNormCase c(*backend_, *comm_, t, rows, cols, with_bias, own_memory);
+        const CommCounters before = comm_->counters();
+        const std::vector<std::byte> out = c.run();
+        ASSERT_EQ((comm_->counters() - before).all_reduce_calls, 2);
+        const double tolerance = t == DType::kFloat32 ? 1e-5 : t == DType::kFloat16 ? 1.0 / 1024 : 1.0 / 128;
+        for (const int64_t row : {int64_t{0}, rows / 2, rows - 1}) {
+          for (int64_t col = 0; col < cols; col += 7) {
+            const double value = value_of(out.data(), t, row * cols + col), expected = c.expected(row, col);
+            ASSERT_LE(std::abs(value - expected), tolerance * std::abs(expected) + 1e-5)
+                << name_of(t) << " [" << rows << ", " << cols << "], row " << row << ", column " << col;
+          }
+        }
+        const auto all = world().all_gather({reinterpret_cast<const char*>(out.data()), out.size()}, "results");
+        for (const std::string& theirs : all) ASSERT_EQ(theirs, all[0]) << "the bits differ between ranks";
+      }
+    }
+  }
+}
+
+// Each way by itself, on memory of its own, at the sizes where the ways change.
+TEST_P(DeviceCommunicatorTest, EveryAlgorithmIsExact) {
+  auto* const memory = static_cast<std::byte*>(comm_->allocate(*backend_, kMaxBytes, "test"));
+  for (int algorithm = 0; algorithm < static_cast<int>(comm_->algorithms().size()); ++algorithm) {
+    comm_->use_algorithm(algorithm);
+    for (const DType t : {DType::kFloat32, DType::kBFloat16}) {
+      for (const int64_t count : {1, 3, 8, 9, 1023, 65'536, 65'537, 131'072, 131'073, 2'000'001}) {
+        const auto bytes = static_cast<size_t>(count) * size_of(t);
+        if (bytes + 16 > kMaxBytes) continue;
+        std::vector<std::byte> host(bytes + 16, std::byte{0xa5});
+        for (int64_t i = 0; i < count; ++i) put(host.data(), t, i, small_integer(i, world().rank(), 77));
+        backend_->copy_to_device(memory, host.data(), host.size());
+        backend_->synchronize();
+        world().barrier("all have set their memory");  // the bytes past the end are in reach of the peers
+        comm_->all_reduce({memory, t, 1, count});
+        backend_->copy_to_host(host.data(), memory, host.size());
+        backend_->synchronize();
+        ASSERT_EQ(first_wrong_sum(host.data(), t, count, world().size(), 77), -1) << name_of(t) << ", " << count;
+        for (size_t i = bytes; i < host.size(); ++i) ASSERT_EQ(host[i], std::byte{0xa5}) << "written past the end";
+      }
+    }
+  }
+  comm_->use_algorithm(-1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuda, DeviceCommunicatorTest, testing::Values(AllReduceChoice::kPeer, AllReduceChoice::kNccl),

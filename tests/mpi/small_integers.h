@@ -36,6 +36,15 @@ inline uint32_t get_bits(const void* data, DType t, int64_t i) {
   return bits;
 }
 
+inline float value_of(const void* data, DType t, int64_t i) {
+  const uint32_t bits = get_bits(data, t, i);
+  if (t == DType::kBFloat16) return bf16_to_float(static_cast<uint16_t>(bits));
+  if (t == DType::kFloat16) return f16_to_float(static_cast<uint16_t>(bits));
+  float x;
+  __builtin_memcpy(&x, &bits, 4);
+  return x;
+}
+
 // The first element that differs from the sum over `ranks`, or -1.
 inline int64_t first_wrong_sum(const void* data, DType t, int64_t count, int ranks, uint32_t seed) {
   for (int64_t i = 0; i < count; ++i) {

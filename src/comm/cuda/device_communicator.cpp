@@ -35,6 +35,26 @@ int count_ranks_per_gpu(const World& world) {
   return most;
 }
 
+// Whether NVLink joins this rank's GPU with that of every other rank: atomics work natively across it and not across PCIe. False
+// where this process may not see the other's GPU.
+bool sees_nvlink_to_all(const World& world) {
+  char mine[32] = {};
+  int device = 0;
+  agree(world, "device address", [&] {
+    cuda::check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+    cuda::check_cuda(cudaDeviceGetPCIBusId(mine, sizeof(mine), device), "cudaDeviceGetPCIBusId");
+  });
+  bool all = true;
+  for (const std::string& theirs : world.all_gather(mine, "exchange of GPU addresses")) {
+    if (theirs == mine) continue;
+    int peer = 0, native = 0;
+    all = all && cudaDeviceGetByPCIBusId(&peer, theirs.c_str()) == cudaSuccess &&
+          cudaDeviceGetP2PAttribute(&native, cudaDevP2PAttrNativeAtomicSupported, device, peer) == cudaSuccess && native != 0;
+  }
+  cudaGetLastError();  // a GPU that is not to be seen is no error
+  return all;
+}
+
 }  // namespace
 
 std::unique_ptr<Communicator> make_device_communicator(const World& world, Backend& backend, AllReduceChoice choice,
@@ -45,6 +65,7 @@ std::unique_ptr<Communicator> make_device_communicator(const World& world, Backe
   facts.max_peers = cuda::kMaxPeers;
   facts.one_host = world.all_min(world.local_size(), "ranks of a host") == world.size();
   facts.max_ranks_per_gpu = count_ranks_per_gpu(world);
+  facts.nvlink = world.all_min(facts.one_host && sees_nvlink_to_all(world), "NVLink") == 1;
   facts.nccl_version = static_cast<int>(world.all_min(nccl_version_number(), "the version of NCCL"));
   const TransportChoice decision = choose_transport(facts);
   std::string reason = decision.reason;

@@ -4,28 +4,42 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "comm/agree.h"
 #include "comm/backoff.h"
 #include "comm/peer_memory_size.h"
-#include "kernels/cuda/launch.h"
 
 namespace lockstep {
 namespace {
 
 using cuda::check_cuda;
 
-int multiprocessors() {
-  int device = 0, count = 0;
+int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
   check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-  return count;
+  check_cuda(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+// Blocks that wait on every rank of a device must leave room for the kernels of a rank that is late, among them clusters of whole
+// multiprocessors: half of the device.
+int max_blocks(int ranks_per_gpu) {
+  const int multiprocessors = attribute(cudaDevAttrMultiProcessorCount);
+  return std::clamp(ranks_per_gpu == 1 ? multiprocessors : multiprocessors / (2 * ranks_per_gpu), 1, cuda::kPeerBlocks);
+}
+
+// Up to which a message goes whole to every peer: each of them makes more traffic, where the other way has one more wait and a
+// trip to fetch. Measured with bench comm (docs/performance.md).
+size_t one_shot_limit(int ranks) {
+  constexpr size_t kTraffic = size_t{1} << 20;  // that a rank sends
+  return std::min(kTraffic / static_cast<size_t>(ranks - 1), cuda::kPeerMailboxBytes);
 }
 
 // Integers that float16 holds, as does their sum over kMaxPeers ranks.
 float test_value(int64_t i, int rank) { return static_cast<float>((i * 5 + rank * 3) % 17 - 8); }
+
+cuda::AnyVector any_vector(const TensorView& x) { return {x.data, x.dtype}; }
 
 }  // namespace
 
@@ -34,43 +48,34 @@ PeerCommunicator::PeerCommunicator(const World& world, Backend& backend, size_t 
   view_.rank = world.rank();
   view_.size = world.size();
   view_.slot_bytes = peer_slot_bytes(max_bytes);
-  const size_t bytes = peer_memory_bytes(max_bytes);
+  view_.shares_device = max_ranks_per_gpu > 1;
   try {
-    cudaIpcMemHandle_t handle{};
     int blocks = 1;
-    agree(world, "peer memory: allocate", [&] {
+    void* words = nullptr;
+    agree(world, "peer memory: prepare", [&] {
       check(view_.size <= cuda::kMaxPeers, "peer memory serves at most {} ranks, not {}", cuda::kMaxPeers, view_.size);
-      blocks = std::clamp(multiprocessors() / max_ranks_per_gpu, 1, cuda::kPeerBlocks);
-      check_cuda(cudaMalloc(&region_, bytes), fmt::format("allocate {} MiB for collectives", bytes >> 20).c_str());
-      check_cuda(cudaMemset(region_, 0, bytes), "clear the memory for collectives");
-      check_cuda(cudaDeviceSynchronize(), "clear the memory for collectives");
-      check_cuda(cudaIpcGetMemHandle(&handle, region_), "cudaIpcGetMemHandle");
+      blocks = max_blocks(max_ranks_per_gpu);
+      launch_.stream = static_cast<cudaStream_t>(backend.stream());
+      launch_.sm_count = attribute(cudaDevAttrMultiProcessorCount);
+      launch_.overlap = attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
       check_cuda(cudaHostAlloc(reinterpret_cast<void**>(&host_words_), 2 * sizeof(uint32_t), cudaHostAllocMapped),
                  "cudaHostAlloc");
       std::fill_n(host_words_, 2, 0u);
-    });
-    view_.blocks = static_cast<int>(world.all_min(blocks, "peer memory: size of grids"));
-    void* words = nullptr;
-    const auto handles =
-        world.all_gather({reinterpret_cast<const char*>(&handle), sizeof(handle)}, "peer memory: exchange of handles");
-    agree(world, "peer memory: map", [&] {
       check_cuda(cudaHostGetDevicePointer(&words, host_words_, 0), "cudaHostGetDevicePointer");
-      for (int r = 0; r < view_.size; ++r) {
-        void* mapped = region_;
-        if (r != view_.rank) {
-          cudaIpcMemHandle_t theirs{};
-          std::memcpy(&theirs, handles[static_cast<size_t>(r)].data(), sizeof(theirs));
-          check_cuda(cudaIpcOpenMemHandle(&mapped, theirs, cudaIpcMemLazyEnablePeerAccess),
-                     fmt::format("map the memory of {} (cudaIpcOpenMemHandle)", world.name_of(r)).c_str());
-          opened_.push_back(mapped);
-        }
-        view_.region[r] = static_cast<std::byte*>(mapped);
-      }
     });
+    view_.max_blocks = static_cast<int>(world.all_min(blocks, "peer memory: size of grids"));
     view_.abort = static_cast<uint32_t*>(words);
     view_.failed = static_cast<uint32_t*>(words) + 1;
+    memories_.push_back(
+        std::make_unique<PeerMemory>(world, cuda::peer_region_bytes(view_.size, view_.slot_bytes), "collectives"));
+    view_.region = memories_[0]->at(memories_[0]->data());
+    agree(world, "peer memory: empty the mailboxes", [&] {
+      std::byte* const mailboxes = view_.region.of[view_.rank] + cuda::kPeerMailboxOffset;
+      check_cuda(cudaMemset(mailboxes, 0xff, cuda::peer_slots_offset(view_.size) - cuda::kPeerMailboxOffset), "cudaMemset");
+      check_cuda(cudaDeviceSynchronize(), "cudaMemset");
+    });
   } catch (...) {
-    close_regions();  // no kernel has run; a peer that has mapped ours keeps its mapping alive
+    release_all();  // no kernel has run
     throw;
   }
 }
@@ -79,26 +84,28 @@ PeerCommunicator::~PeerCommunicator() {
   if (aborted_ || std::uncaught_exceptions() > exceptions_at_start_) return;
   try {
     cudaDeviceSynchronize();
-    world_.barrier("peer memory: last use");  // nobody reads our region any more
-    for (void* mapped : opened_) cudaIpcCloseMemHandle(mapped);
-    opened_.clear();
+    world_.barrier("peer memory: last use");  // nobody reads our memory any more
+    for (const auto& memory : memories_) memory->unmap();
     world_.barrier("peer memory: all have unmapped");
-    close_regions();
+    release_all();
   } catch (const std::exception&) {
     // A peer is gone; the job is about to end.
   }
 }
 
-void PeerCommunicator::close_regions() noexcept {
-  for (void* mapped : opened_) cudaIpcCloseMemHandle(mapped);
-  opened_.clear();
-  if (region_) cudaFree(region_);
+void PeerCommunicator::release_all() noexcept {
+  for (const auto& memory : memories_) memory->unmap();
+  for (const auto& memory : memories_) memory->release();
   if (host_words_) cudaFreeHost(host_words_);
-  region_ = nullptr;
   host_words_ = nullptr;
 }
 
 std::string PeerCommunicator::description() const { return fmt::format("peer memory (CUDA IPC), {} ranks", view_.size); }
+
+void* PeerCommunicator::allocate(Backend& /*backend*/, size_t bytes, const std::string& what) {
+  memories_.push_back(std::make_unique<PeerMemory>(world_, std::max(bytes, size_t{1}), what));
+  return memories_.back()->data();
+}
 
 std::optional<std::string> PeerCommunicator::async_error() {
   if (*static_cast<volatile uint32_t*>(host_words_ + 1) == 0) return {};
@@ -110,19 +117,60 @@ void PeerCommunicator::abort() noexcept {
   *static_cast<volatile uint32_t*>(host_words_) = 1;
 }
 
+PeerCommunicator::Algorithm PeerCommunicator::choose(size_t bytes) const {
+  if (bytes > cuda::kPeerMailboxBytes) return kTwoShot;
+  if (forced_ >= 0) return static_cast<Algorithm>(forced_);
+  return bytes <= one_shot_limit(view_.size) ? kOneShot : kTwoShot;
+}
+
+const PeerMemory* PeerCommunicator::find(const void* p, size_t bytes) const {
+  for (const auto& memory : memories_) {
+    if (memory->contains(p, bytes)) return memory.get();
+  }
+  return nullptr;
+}
+
 void PeerCommunicator::do_all_reduce(TensorView x) {
-  const auto stream = static_cast<cudaStream_t>(backend_.stream());
+  if (choose(x.bytes()) == kOneShot) return cuda::launch_one_shot_all_reduce(launch_, view_, x.data, x.dtype, x.count());
+  const PeerMemory* const memory = find(x.data, x.bytes());
+  if (memory == nullptr || reinterpret_cast<uintptr_t>(x.data) % 16 != 0) return reduce_in_slots(x);
+  cuda::launch_two_shot_all_reduce(launch_, view_, memory->at(x.data), x.dtype, x.count());
+}
+
+// Through the slots, which the peers see, in pieces. Always the first slot: every collective leaves its copies behind when it
+// ends.
+void PeerCommunicator::reduce_in_slots(TensorView x) {
   const auto element = static_cast<int64_t>(size_of(x.dtype));
-  const int64_t piece = static_cast<int64_t>(view_.slot_bytes) / element;
+  const int64_t piece = static_cast<int64_t>(2 * view_.slot_bytes) / element;
+  std::byte* const slots = view_.region.of[view_.rank] + cuda::peer_slots_offset(view_.size);
   for (int64_t begin = 0; begin < x.count(); begin += piece) {
-    cuda::launch_peer_all_reduce(stream, view_, x.as<std::byte>() + begin * element, x.dtype, std::min(piece, x.count() - begin));
+    const int64_t count = std::min(piece, x.count() - begin);
+    std::byte* const part = x.as<std::byte>() + begin * element;
+    const auto bytes = static_cast<size_t>(count * element);
+    backend_.copy_on_device(slots, part, bytes);
+    cuda::launch_two_shot_all_reduce(launch_, view_, memories_[0]->at(slots), x.dtype, count);
+    backend_.copy_on_device(part, slots, bytes);
   }
 }
 
+bool PeerCommunicator::do_all_reduce_add_norm(TensorView x, const ResidualNorm& norm) {
+  const cuda::SumNorm sum_norm{norm.out, norm.residual, any_vector(norm.bias), any_vector(norm.weight), norm.eps};
+  if (!cuda::peer_norm_supports(x, sum_norm)) return false;
+  const PeerMemory* const of_x = find(x.data, x.bytes());
+  const PeerMemory* const of_out = find(norm.out.data, norm.out.bytes());
+  if (choose(x.bytes()) == kOneShot) {
+    cuda::launch_one_shot_norm(launch_, view_, x, sum_norm);
+  } else if (of_x != nullptr && of_out != nullptr) {
+    cuda::launch_two_shot_norm(launch_, view_, x, of_x->at(x.data), sum_norm, of_out->at(norm.out.data));
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void PeerCommunicator::do_all_gather(void* recv, const void* send, size_t bytes) {
-  const auto stream = static_cast<cudaStream_t>(backend_.stream());
   for (size_t begin = 0; begin < bytes; begin += view_.slot_bytes) {
-    cuda::launch_peer_all_gather(stream, view_, static_cast<std::byte*>(recv) + begin, bytes,
+    cuda::launch_peer_all_gather(launch_, view_, static_cast<std::byte*>(recv) + begin, bytes,
                                  static_cast<const std::byte*>(send) + begin, std::min(view_.slot_bytes, bytes - begin));
   }
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
-#include "kernels/cuda/peer_all_reduce.h"
+#include "comm/cuda/peer_memory.h"
+#include "kernels/cuda/peer_collectives.h"
 
 namespace lockstep {
 
@@ -21,31 +23,42 @@ class PeerCommunicator : public Communicator {
   // left to the end of the process.
   ~PeerCommunicator() override;
 
-  // Collective. Sums and gathers of known integers over several sizes, compared bit for bit; throws the same Error on every rank
-  // if a result is wrong anywhere or does not come within `deadline`.
+  // Collective. Sums and gathers of known integers over several sizes and every algorithm, compared bit for bit; throws the same
+  // Error on every rank if a result is wrong anywhere or does not come within `deadline`.
   void self_test(Seconds deadline);
 
   int rank() const override { return view_.rank; }
   int size() const override { return view_.size; }
   std::string description() const override;
+  void* allocate(Backend& backend, size_t bytes, const std::string& what) override;
+  std::vector<std::string> algorithms() const override { return {"one-shot", "two-shot"}; }
+  void use_algorithm(int index) override { forced_ = index; }
   std::optional<std::string> async_error() override;
   void abort() noexcept override;
 
  protected:
   void do_all_reduce(TensorView x) override;
   void do_all_gather(void* recv, const void* send, size_t bytes) override;
+  bool do_all_reduce_add_norm(TensorView x, const ResidualNorm& norm) override;
 
  private:
+  enum Algorithm { kOneShot, kTwoShot };
+
+  Algorithm choose(size_t bytes) const;
+  // The memory that contains [p, p + bytes), or null.
+  const PeerMemory* find(const void* p, size_t bytes) const;
+  void reduce_in_slots(TensorView x);
   void test_size(int64_t count, Seconds deadline);
   void wait_for_stream(Seconds deadline);
-  void close_regions() noexcept;
+  void release_all() noexcept;
 
   const World& world_;
   Backend& backend_;
+  cuda::Launch launch_;
   cuda::PeerView view_;
-  std::vector<void*> opened_;       // regions of other ranks
-  void* region_ = nullptr;          // ours
-  uint32_t* host_words_ = nullptr;  // [0] abort, [1] failed; read and written by kernels, too
+  std::vector<std::unique_ptr<PeerMemory>> memories_;  // [0]: the region of view_
+  uint32_t* host_words_ = nullptr;                     // [0] abort, [1] failed; read and written by kernels, too
+  int forced_ = -1;
   std::atomic<bool> aborted_{false};
   int exceptions_at_start_ = 0;
 };

@@ -8,10 +8,22 @@ namespace lockstep {
 namespace {
 
 TransportFacts facts(AllReduceChoice choice, bool one_host, int per_gpu, int nccl) {
-  return {choice, 4, 16, one_host, per_gpu, nccl};
+  return {choice, 4, 16, one_host, per_gpu, false, nccl};
 }
 
-TEST(TransportChoice, NcclWhereEachRankHasItsGpu) {
+TEST(TransportChoice, PeerMemoryOverNvlink) {
+  TransportFacts f = facts(AllReduceChoice::kAuto, true, 1, 22809);
+  f.nvlink = true;
+  EXPECT_TRUE(choose_transport(f).peer);
+  EXPECT_TRUE(choose_transport(f).nccl_fallback);
+  f.one_host = false;
+  EXPECT_FALSE(choose_transport(f).peer);
+  f.one_host = true;
+  f.ranks = 17;
+  EXPECT_FALSE(choose_transport(f).peer);
+}
+
+TEST(TransportChoice, NcclWithoutNvlink) {
   for (const bool one_host : {true, false}) {
     const auto c = choose_transport(facts(AllReduceChoice::kAuto, one_host, 1, 22809));
     EXPECT_FALSE(c.peer);

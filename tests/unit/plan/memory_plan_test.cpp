@@ -74,7 +74,10 @@ TEST(MemoryPlanTest, ThePoolTakesWhatIsLeft) {
   EXPECT_GT(two.collectives, 0);
   MemoryNeed peer = need(8192, 1);
   peer.options.allreduce = AllReduceChoice::kPeer;
-  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, static_cast<int64_t>(peer_memory_bytes(size_t{1} << 40)));
+  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, static_cast<int64_t>(peer_memory_bytes(2, size_t{1} << 40)));
+  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, int64_t{18} << 20);
+  peer.options.allreduce = AllReduceChoice::kAuto;
+  peer.nvlink = true;
   EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, int64_t{18} << 20);
   EXPECT_GT(two.kv_pool_tokens, 2 * m.kv_pool_tokens);
 }

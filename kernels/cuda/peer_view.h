@@ -20,8 +20,9 @@ struct PeerPointers {
 //   header    uint64: collectives done; then blocks that have read that number, of the present one
 //   started   uint64 [kPeerBlocks, kMaxPeers]: number of the last collective that block b of rank r has begun, written by rank r
 //   finished  likewise: whose reads and writes of peers' memory block b of rank r has done
-//   mailboxes 2 x [size, kPeerMailboxBytes]: what rank r has sent; every word kNothing, save between a collective's send and
-//   receive slots     2 x slot_bytes: for gathering, and for sums of memory that peers do not see
+//   mailboxes 2 x [size, kPeerMailboxBytes]: what rank r has sent; else every word is kNothing
+//   slots     2 x slot_bytes: for gathering; peers may read one until the next collective has met
+//   staging   slot_bytes: for sums of memory that peers do not see
 struct PeerView {
   PeerPointers region;
   int rank = 0;

@@ -13,9 +13,9 @@ inline constexpr size_t kPeerGranule = size_t{2} << 20;
 
 constexpr size_t round_up_to(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Of one of the two slots. max_bytes: the largest collective.
+// Of a slot. max_bytes: the largest collective.
 constexpr size_t peer_slot_bytes(size_t max_bytes) {
-  constexpr size_t kMinSlotBytes = size_t{256} << 10, kMaxSlotBytes = size_t{8} << 20;
+  constexpr size_t kMinSlotBytes = size_t{256} << 10, kMaxSlotBytes = size_t{4} << 20;
   return round_up_to(std::clamp(max_bytes, kMinSlotBytes, kMaxSlotBytes), 256);
 }
 

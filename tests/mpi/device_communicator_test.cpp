@@ -118,6 +118,37 @@ TEST_P(DeviceCommunicatorTest, GathersAnySize) {
   }
 }
 
+// A rank that is done with a gather goes on while others still read what it gave; large sums of memory that is not the
+// communicator's come right behind it.
+TEST_P(DeviceCommunicatorTest, SumsRightBehindGathers) {
+  constexpr int kRounds = 20;
+  constexpr int64_t kCount = 300'001;  // past what goes in one hop
+  const auto ranks = static_cast<int64_t>(world().size());
+  std::vector<float> host(kCount), all(static_cast<size_t>(ranks * kCount));
+  std::vector<Buffer> sums, gathered;
+  for (uint32_t round = 0; round < kRounds; ++round) {
+    for (int64_t i = 0; i < kCount; ++i) host[static_cast<size_t>(i)] = small_integer(i, world().rank(), round);
+    sums.emplace_back(*backend_, kCount * sizeof(float), "test");
+    gathered.emplace_back(*backend_, all.size() * sizeof(float), "test");
+    backend_->copy_to_device(sums.back().data(), host.data(), sums.back().bytes());
+    backend_->synchronize();
+  }
+  for (size_t round = 0; round < kRounds; ++round) {
+    comm_->all_gather(gathered[round].data(), sums[round].data(), sums[round].bytes());
+    comm_->all_reduce({sums[round].data(), DType::kFloat32, 1, kCount});
+  }
+  for (uint32_t round = 0; round < kRounds; ++round) {
+    backend_->copy_to_host(host.data(), sums[round].data(), sums[round].bytes());
+    backend_->copy_to_host(all.data(), gathered[round].data(), gathered[round].bytes());
+    backend_->synchronize();
+    ASSERT_EQ(first_wrong_sum(host.data(), DType::kFloat32, kCount, world().size(), round), -1) << "round " << round;
+    for (int64_t i = 0; i < ranks * kCount; ++i) {
+      ASSERT_EQ(all[static_cast<size_t>(i)], small_integer(i % kCount, static_cast<int>(i / kCount), round))
+          << "round " << round << ", element " << i;
+    }
+  }
+}
+
 // out = rms_norm(residual + sum + bias) * weight, whole on every rank and the same bits, twice in a row (the second builds on the
 // residual of the first), with memory of the communicator and with other memory.
 class AddNormCase {

@@ -47,8 +47,8 @@ class PeerCommunicator : public Communicator {
   Algorithm choose(size_t bytes) const;
   // The memory that contains [p, p + bytes), or null.
   const PeerMemory* find(const void* p, size_t bytes) const;
-  void reduce_in_slots(TensorView x);
-  void test_size(int64_t count, Seconds deadline);
+  void reduce_in_staging(TensorView x);
+  std::string test_size(int64_t count, Seconds deadline);  // what is wrong, or ""
   void wait_for_stream(Seconds deadline);
   void release_all() noexcept;
 

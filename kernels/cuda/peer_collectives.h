@@ -22,7 +22,7 @@ struct SumNorm {
   float eps = 0.0f;
 };
 
-// peer_one_shot.cu: everybody sends everything to everybody. bytes <= kPeerMailboxBytes.
+// peer_one_shot.cu: everybody sends everything to everybody. bytes <= view.mailbox_bytes.
 // x[i] = sum over ranks of x[i]. Any alignment.
 void launch_one_shot_all_reduce(const Launch& to, const PeerView& view, void* x, DType dtype, int64_t count);
 // The sum of x and what follows it; x stays as it is. A row has the same bits here and in the other one.

@@ -11,9 +11,10 @@ inline constexpr int kPeerBlocks = 128;  // thread blocks of one of its collecti
 // A rank's region (peer_view.h): numbers and flags, two sets of mailboxes, one from each rank, two slots, and staging of the same
 // size.
 inline constexpr size_t kPeerMailboxOffset = size_t{64} << 10;
-inline constexpr size_t kPeerMailboxBytes = size_t{256} << 10;
-constexpr size_t peer_slots_offset(int ranks) { return kPeerMailboxOffset + 2 * static_cast<size_t>(ranks) * kPeerMailboxBytes; }
-constexpr size_t peer_staging_offset(int ranks, size_t slot_bytes) { return peer_slots_offset(ranks) + 2 * slot_bytes; }
-constexpr size_t peer_region_bytes(int ranks, size_t slot_bytes) { return peer_slots_offset(ranks) + 3 * slot_bytes; }
+inline constexpr size_t kPeerMailboxSetBytes = size_t{4} << 20;
+constexpr size_t peer_mailbox_bytes(int ranks) { return kPeerMailboxSetBytes / static_cast<size_t>(ranks) / 256 * 256; }
+inline constexpr size_t kPeerSlotsOffset = kPeerMailboxOffset + 2 * kPeerMailboxSetBytes;
+constexpr size_t peer_staging_offset(size_t slot_bytes) { return kPeerSlotsOffset + 2 * slot_bytes; }
+constexpr size_t peer_region_bytes(size_t slot_bytes) { return kPeerSlotsOffset + 3 * slot_bytes; }
 
 }  // namespace lockstep::cuda

@@ -69,11 +69,11 @@ __device__ __forceinline__ void end_peer_call(const PeerView& view, uint64_t cal
 }
 
 __device__ __forceinline__ uint4* mailbox(const PeerView& view, uint64_t call, int to, int from) {
-  const size_t index = (call & 1) * static_cast<size_t>(view.size) + static_cast<size_t>(from);
-  return reinterpret_cast<uint4*>(view.region.of[to] + kPeerMailboxOffset + index * kPeerMailboxBytes);
+  const size_t offset = (call & 1) * kPeerMailboxSetBytes + static_cast<size_t>(from) * view.mailbox_bytes;
+  return reinterpret_cast<uint4*>(view.region.of[to] + kPeerMailboxOffset + offset);
 }
 __device__ __forceinline__ std::byte* slot(const PeerView& view, int rank, uint64_t call) {
-  return view.region.of[rank] + peer_slots_offset(view.size) + (call & 1) * view.slot_bytes;
+  return view.region.of[rank] + kPeerSlotsOffset + (call & 1) * view.slot_bytes;
 }
 
 __device__ __forceinline__ bool arrived(const uint4& v) {

@@ -20,7 +20,7 @@ struct PeerPointers {
 //   header    uint64: collectives done; then blocks that have read that number, of the present one
 //   started   uint64 [kPeerBlocks, kMaxPeers]: number of the last collective that block b of rank r has begun, written by rank r
 //   finished  likewise: whose reads and writes of peers' memory block b of rank r has done
-//   mailboxes 2 x [size, kPeerMailboxBytes]: what rank r has sent; else every word is kNothing
+//   mailboxes 2 x [size, mailbox_bytes]: what rank r has sent; else every word is kNothing
 //   slots     2 x slot_bytes: for gathering; peers may read one until the next collective has met
 //   staging   slot_bytes: for sums of memory that peers do not see
 struct PeerView {
@@ -29,6 +29,7 @@ struct PeerView {
   int size = 1;
   int max_blocks = 1;  // of a grid: the same on every rank, so few that the blocks of all ranks that share a device run at once
   bool shares_device = false;       // with another rank: its kernels must find room while ours wait
+  size_t mailbox_bytes = 0;         // a multiple of 16
   size_t slot_bytes = 0;            // a multiple of 16
   const uint32_t* abort = nullptr;  // host memory: nonzero tells kernels that wait to give up
   uint32_t* failed = nullptr;       // host memory: set by a kernel that gave up; its output is then undefined

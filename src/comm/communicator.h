@@ -60,8 +60,13 @@ class Communicator {
   // cannot be had.
   virtual void* allocate(Backend& backend, size_t bytes, const std::string& what);
 
-  // The ways in which this transport can do an all_reduce, for benchmarks, and the one to use from now on; -1: by size.
-  virtual std::vector<std::string> algorithms() const { return {}; }
+  // The ways in which this transport can do an all_reduce, for benchmarks and tests, and the one to use from now on where it can;
+  // -1: by size.
+  struct Algorithm {
+    std::string name;
+    size_t max_bytes = SIZE_MAX;
+  };
+  virtual std::vector<Algorithm> algorithms() const { return {}; }
   virtual void use_algorithm(int /*index*/) {}
 
   const CommCounters& counters() const { return counters_; }

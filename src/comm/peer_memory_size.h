@@ -20,8 +20,8 @@ constexpr size_t peer_slot_bytes(size_t max_bytes) {
 }
 
 // Of the whole region of a rank.
-constexpr size_t peer_memory_bytes(int ranks, size_t max_bytes) {
-  return round_up_to(cuda::peer_region_bytes(ranks, peer_slot_bytes(max_bytes)), kPeerGranule);
+constexpr size_t peer_memory_bytes(size_t max_bytes) {
+  return round_up_to(cuda::peer_region_bytes(peer_slot_bytes(max_bytes)), kPeerGranule);
 }
 
 }  // namespace lockstep

@@ -147,7 +147,7 @@ struct BenchKernelsOptions : BenchOptions {
 };
 
 struct BenchCommOptions {
-  std::vector<int64_t> sizes = {1024, 8192, 14336, 65536, 262144, 1048576, 4194304, 16777216};  // bytes of one AllReduce
+  std::vector<int64_t> sizes = {1024, 8192, 14336, 65536, 262144, 1048576, 2097152, 4194304, 16777216};  // bytes of one AllReduce
   std::vector<int64_t> tokens = {1, 8, 64, 256, 2048};  // of a step: sizes where there is a model
   int32_t hidden_size = 3584;                           // of a row, where a norm follows; a model has its own
   int32_t repeats = 20;

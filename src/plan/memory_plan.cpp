@@ -31,7 +31,7 @@ int64_t collective_bytes(const PlannedModel& model, int tp, int gpus_per_node, c
   const auto reduce = static_cast<size_t>(limits.max_num_batched_tokens * model.config.hidden_size) * sizeof(float);
   const size_t gather = Sampler::max_all_gather_bytes(model.config, tp, limits.max_num_seqs);
   if (!choose_transport(facts).peer) return kNcclBytes;
-  return static_cast<int64_t>(peer_memory_bytes(tp, std::max(reduce, gather)));
+  return static_cast<int64_t>(peer_memory_bytes(std::max(reduce, gather)));
 }
 
 MemoryPlan plan_rank(const PlannedModel& stage, const Gpu& gpu, int tp, int rank, int gpus_per_node, const MemoryNeed& need) {

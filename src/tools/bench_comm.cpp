@@ -31,6 +31,7 @@ struct Way {
   int algorithm = -1;
   bool norm = false;
   std::string name;
+  size_t max_bytes = SIZE_MAX;
   std::byte* message = nullptr;  // memory of the transport, in the same place on every rank
 };
 
@@ -191,13 +192,14 @@ std::vector<Way> ways_of(Backend& backend, const std::vector<std::unique_ptr<Com
   for (const auto& comm : transports) {
     auto* const message = static_cast<std::byte*>(comm->allocate(backend, 2 * largest + 512, "bench comm: messages"));
     const std::string transport = comm->description().substr(0, comm->description().find_first_of(" ("));
-    const std::vector<std::string> algorithms = comm->algorithms();
+    const auto algorithms = comm->algorithms();
     for (const bool norm : {false, true}) {
       const std::string suffix = norm ? " + norm" : "";
       for (int i = 0; i < static_cast<int>(algorithms.size()); ++i) {
-        all.push_back({comm.get(), i, norm, transport + ' ' + algorithms[static_cast<size_t>(i)] + suffix, message});
+        const Communicator::Algorithm& algorithm = algorithms[static_cast<size_t>(i)];
+        all.push_back({comm.get(), i, norm, transport + ' ' + algorithm.name + suffix, algorithm.max_bytes, message});
       }
-      if (algorithms.empty()) all.push_back({comm.get(), -1, norm, transport + suffix, message});
+      if (algorithms.empty()) all.push_back({comm.get(), -1, norm, transport + suffix, SIZE_MAX, message});
     }
   }
   return all;
@@ -247,6 +249,7 @@ int run_bench_comm(const World& world, const CommandLine& command_line) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const int64_t bytes : sizes) {
     for (const Way& way : ways) {
+      if (static_cast<size_t>(bytes) > way.max_bytes) continue;
       const Row row = bench.measure(way, bytes);
       all_right = all_right && row.wrong == 0;
       if (!world.is_root()) continue;

@@ -122,7 +122,7 @@ TEST_P(DeviceCommunicatorTest, GathersAnySize) {
 // communicator's come right behind it.
 TEST_P(DeviceCommunicatorTest, SumsRightBehindGathers) {
   constexpr int kRounds = 20;
-  constexpr int64_t kCount = 300'001;  // past what goes in one hop
+  constexpr int64_t kCount = 700'001;  // past what goes in one hop
   const auto ranks = static_cast<int64_t>(world().size());
   std::vector<float> host(kCount), all(static_cast<size_t>(ranks * kCount));
   std::vector<Buffer> sums, gathered;
@@ -239,7 +239,7 @@ TEST_P(DeviceCommunicatorTest, EveryAlgorithmIsExact) {
   for (int algorithm = 0; algorithm < static_cast<int>(comm_->algorithms().size()); ++algorithm) {
     comm_->use_algorithm(algorithm);
     for (const DType t : {DType::kFloat32, DType::kBFloat16}) {
-      for (const int64_t count : {1, 3, 8, 9, 1023, 65'536, 65'537, 131'072, 131'073, 2'000'001}) {
+      for (const int64_t count : {1, 3, 8, 9, 1023, 65'536, 65'537, 131'072, 131'073, 524'288, 524'289, 1'048'577, 2'000'001}) {
         const auto bytes = static_cast<size_t>(count) * size_of(t);
         if (bytes + 16 > kMaxBytes) continue;
         std::vector<std::byte> host(bytes + 16, std::byte{0xa5});

@@ -29,11 +29,11 @@ int max_blocks(int ranks_per_gpu) {
   return std::clamp(ranks_per_gpu == 1 ? multiprocessors : multiprocessors / (2 * ranks_per_gpu), 1, cuda::kPeerBlocks);
 }
 
-// Up to which a message goes whole to every peer: each of them makes more traffic, where the other way has one more wait and a
-// trip to fetch. Measured with bench comm (docs/performance.md).
+// Up to which a message goes whole to every peer. With two ranks that is no more traffic than the other way, and one wait less;
+// with more, each makes more of it. Measured with bench comm (docs/performance.md).
 size_t one_shot_limit(int ranks) {
-  constexpr size_t kTraffic = size_t{1} << 20;  // that a rank sends
-  return std::min(kTraffic / static_cast<size_t>(ranks - 1), cuda::kPeerMailboxBytes);
+  constexpr size_t kOfTwo = size_t{2} << 20, kTraffic = size_t{1} << 20;  // traffic: that a rank sends
+  return std::min(ranks == 2 ? kOfTwo : kTraffic / static_cast<size_t>(ranks - 1), cuda::peer_mailbox_bytes(ranks));
 }
 
 // Integers that float16 holds, as does their sum over kMaxPeers ranks.
@@ -47,6 +47,7 @@ PeerCommunicator::PeerCommunicator(const World& world, Backend& backend, size_t 
     : world_(world), backend_(backend), exceptions_at_start_(std::uncaught_exceptions()) {
   view_.rank = world.rank();
   view_.size = world.size();
+  view_.mailbox_bytes = cuda::peer_mailbox_bytes(view_.size);
   view_.slot_bytes = peer_slot_bytes(max_bytes);
   view_.shares_device = max_ranks_per_gpu > 1;
   try {
@@ -66,12 +67,11 @@ PeerCommunicator::PeerCommunicator(const World& world, Backend& backend, size_t 
     view_.max_blocks = static_cast<int>(world.all_min(blocks, "peer memory: size of grids"));
     view_.abort = static_cast<uint32_t*>(words);
     view_.failed = static_cast<uint32_t*>(words) + 1;
-    memories_.push_back(
-        std::make_unique<PeerMemory>(world, cuda::peer_region_bytes(view_.size, view_.slot_bytes), "collectives"));
+    memories_.push_back(std::make_unique<PeerMemory>(world, cuda::peer_region_bytes(view_.slot_bytes), "collectives"));
     view_.region = memories_[0]->at(memories_[0]->data());
     agree(world, "peer memory: empty the mailboxes", [&] {
       std::byte* const mailboxes = view_.region.of[view_.rank] + cuda::kPeerMailboxOffset;
-      check_cuda(cudaMemset(mailboxes, 0xff, cuda::peer_slots_offset(view_.size) - cuda::kPeerMailboxOffset), "cudaMemset");
+      check_cuda(cudaMemset(mailboxes, 0xff, 2 * cuda::kPeerMailboxSetBytes), "cudaMemset");
       check_cuda(cudaDeviceSynchronize(), "cudaMemset");
     });
   } catch (...) {
@@ -117,9 +117,9 @@ void PeerCommunicator::abort() noexcept {
   *static_cast<volatile uint32_t*>(host_words_) = 1;
 }
 
-PeerCommunicator::Algorithm PeerCommunicator::choose(size_t bytes) const {
-  if (bytes > cuda::kPeerMailboxBytes) return kTwoShot;
-  if (forced_ >= 0) return static_cast<Algorithm>(forced_);
+PeerCommunicator::Way PeerCommunicator::choose(size_t bytes) const {
+  if (bytes > view_.mailbox_bytes) return kTwoShot;
+  if (forced_ >= 0) return static_cast<Way>(forced_);
   return bytes <= one_shot_limit(view_.size) ? kOneShot : kTwoShot;
 }
 
@@ -141,7 +141,7 @@ void PeerCommunicator::do_all_reduce(TensorView x) {
 void PeerCommunicator::reduce_in_staging(TensorView x) {
   const auto element = static_cast<int64_t>(size_of(x.dtype));
   const int64_t piece = static_cast<int64_t>(view_.slot_bytes) / element;
-  std::byte* const staging = view_.region.of[view_.rank] + cuda::peer_staging_offset(view_.size, view_.slot_bytes);
+  std::byte* const staging = view_.region.of[view_.rank] + cuda::peer_staging_offset(view_.slot_bytes);
   for (int64_t begin = 0; begin < x.count(); begin += piece) {
     const int64_t count = std::min(piece, x.count() - begin);
     std::byte* const part = x.as<std::byte>() + begin * element;

@@ -31,7 +31,7 @@ class PeerCommunicator : public Communicator {
   int size() const override { return view_.size; }
   std::string description() const override;
   void* allocate(Backend& backend, size_t bytes, const std::string& what) override;
-  std::vector<std::string> algorithms() const override { return {"one-shot", "two-shot"}; }
+  std::vector<Algorithm> algorithms() const override { return {{"one-shot", view_.mailbox_bytes}, {"two-shot"}}; }
   void use_algorithm(int index) override { forced_ = index; }
   std::optional<std::string> async_error() override;
   void abort() noexcept override;
@@ -42,9 +42,9 @@ class PeerCommunicator : public Communicator {
   bool do_all_reduce_add_norm(TensorView x, const ResidualNorm& norm) override;
 
  private:
-  enum Algorithm { kOneShot, kTwoShot };
+  enum Way { kOneShot, kTwoShot };  // as algorithms() has them
 
-  Algorithm choose(size_t bytes) const;
+  Way choose(size_t bytes) const;
   // The memory that contains [p, p + bytes), or null.
   const PeerMemory* find(const void* p, size_t bytes) const;
   void reduce_in_staging(TensorView x);

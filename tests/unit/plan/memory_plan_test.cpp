@@ -69,17 +69,17 @@ TEST(MemoryPlanTest, ThePoolTakesWhatIsLeft) {
   EXPECT_EQ(m.kv_pool, m.kv_pool_tokens * 131072);
   EXPECT_EQ(m.collectives, 0);
   EXPECT_EQ(m.workspace, static_cast<int64_t>(cuda::workspace_bytes(132)));
-  // Two ranks exchange over NCCL, or where NVLink joins them, or as asked for over peer memory: three slots of 4 MiB, as a step
+  // Two ranks exchange over NCCL, or where NVLink joins them, or as asked for over peer memory: mailboxes and three slots of 4 MiB, as a step
   // of 8192 tokens is larger.
   const MemoryPlan two = plan(model, "h100-80gb", 2, need(8192, 1));
   EXPECT_GT(two.collectives, 0);
   MemoryNeed peer = need(8192, 1);
   peer.options.allreduce = AllReduceChoice::kPeer;
-  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, static_cast<int64_t>(peer_memory_bytes(2, size_t{1} << 40)));
-  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, int64_t{14} << 20);
+  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, static_cast<int64_t>(peer_memory_bytes(size_t{1} << 40)));
+  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, int64_t{22} << 20);
   peer.options.allreduce = AllReduceChoice::kAuto;
   peer.nvlink = true;
-  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, int64_t{14} << 20);
+  EXPECT_EQ(plan(model, "h100-80gb", 2, peer).collectives, int64_t{22} << 20);
   EXPECT_GT(two.kv_pool_tokens, 2 * m.kv_pool_tokens);
 }
 

@@ -105,7 +105,7 @@ HttpResponse Api::answer(const HttpRequest& request) const {
   if (request.path != "/") return models(request);
   HttpResponse response{200, "text/html; charset=utf-8", std::string(page()), {}};
   response.headers = {{"Content-Security-Policy",
-                       "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+                       "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
                        "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"},
                       {"X-Content-Type-Options", "nosniff"}};
   return response;

@@ -19,7 +19,8 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
-constexpr HttpSeconds kLinger{2};           // for a client to stop sending after it was refused
+constexpr HttpSeconds kLinger{2};  // for a client to stop sending after it was refused
+constexpr int kSendBuffer = 256 << 10;
 constexpr size_t kMaxDrained = 256 << 20;   // bytes, meanwhile
 constexpr size_t kMaxUnparsed = 128 << 10;  // of a body whose next chunk has not begun, or of requests sent ahead
 
@@ -72,6 +73,8 @@ HttpConnection::HttpConnection(std::unique_ptr<Transport> transport, std::shared
   const auto peer = transport_->socket().remote_endpoint(ignored);
   if (!ignored) client_ = fmt::format("{}:{}", peer.address().to_string(), peer.port());
   transport_->socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  // Else megabytes pile up in the kernel before a client that does not read is noticed.
+  transport_->socket().set_option(asio::socket_base::send_buffer_size(kSendBuffer), ignored);
 }
 
 HttpConnection::~HttpConnection() {

@@ -144,6 +144,19 @@ def case_leaving(args, directory):
         expect(values["vllm:request_success_total"] - before["vllm:request_success_total"] == 3, values)
         expect(values["vllm:generation_tokens_total"] < 16000, "clients that left were served to the end")
 
+        # One that does not read is given up; meanwhile others are served.
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((server.host, server.port))
+        slow.sendall(post_bytes(LONG, max_tokens=19000, stream=True, logprobs=20, n=4))
+        deadline = time.monotonic() + 60
+        aborted = values["vllm:request_success_total"]
+        while server.metrics()["vllm:request_success_total"] <= aborted:
+            expect(server.post("/tokenize", {"prompt": "x"})[0] == 200 and time.monotonic() < deadline, "a client that does not read is kept")
+            time.sleep(0.1)
+        server.wait_idle(timeout=10)
+        slow.close()
+
         # Full: 429, with the time to come again.
         taken = [open_stream(server, max_tokens=8000) for _ in range(4)] + [socket.create_connection((server.host, server.port)) for _ in range(4)]
         for connection in taken[4:]:

@@ -93,7 +93,16 @@ void read_tool_choice(JsonFields& fields, OpenAiRequest& request) {
   if (choice != nullptr && *choice == "none") request.chat.tools = nullptr;  // what it does not know of it does not call
   request.has_tools = !request.chat.tools.is_null();
   if (choice == nullptr || *choice == "none" || *choice == "auto") return;
-  JsonFields::refuse("tool_choice", *choice, "\"none\" and \"auto\"; a call cannot be forced");
+  if (!request.has_tools) throw RequestError("tool_choice", "'tool_choice' asks for a call, but there are no tools");
+  request.forces_call = true;
+  if (*choice == "required") return;
+  const bool named = choice->is_object() && choice->value("type", Json()) == "function" && choice->contains("function") &&
+                     (*choice)["function"].is_object() && has_text((*choice)["function"], "name");
+  if (!named) {
+    JsonFields::refuse("tool_choice", *choice,
+                       "\"none\", \"auto\", \"required\", or {\"type\": \"function\", \"function\": {\"name\": ...}}");
+  }
+  request.forced_tool = (*choice)["function"]["name"].get<std::string>();
 }
 
 }  // namespace

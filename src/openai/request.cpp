@@ -5,6 +5,7 @@
 
 #include "openai/chat_fields.h"
 #include "openai/json_fields.h"
+#include "openai/tool_choice.h"
 
 namespace lockstep {
 namespace {
@@ -163,6 +164,15 @@ void refuse_unsupported(JsonFields& fields) {
   }
 }
 
+// tool_choice leaves nothing but calls.
+void force_call(OpenAiRequest& request) {
+  if (request.sampling.grammar.kind != GrammarKind::kNone) {
+    throw RequestError("tool_choice",
+                       "'tool_choice' asks for a call, and another form is asked of the output, too; allowed: one of them");
+  }
+  request.sampling.grammar = tool_call_form(request.chat.tools, request.forced_tool);
+}
+
 }  // namespace
 
 std::optional<Endpoint> find_endpoint(std::string_view url) {
@@ -199,6 +209,7 @@ OpenAiRequest parse_openai_request(const Json& body, Endpoint endpoint) {
     if (!request.stream) throw RequestError("stream_options", "'stream_options' is given, but 'stream' is not true");
   }
   read_sampling(fields, request);
+  if (request.forces_call) force_call(request);
   int32_t urgency = 0;
   fields.integer("priority", urgency, -kMaxInt, kMaxInt);
   request.options.priority = -urgency;  // in vLLM's API, the lowest goes first

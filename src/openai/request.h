@@ -52,6 +52,8 @@ struct OpenAiRequest {
   bool continuous_usage = false;               // and with each part of it
   bool has_tools = false;                      // tools are given, and may be called
   bool parallel_tool_calls = true;             // else the first counts
+  bool forces_call = false;                    // the output is a call, or several, and nothing else
+  std::string forced_tool;                     // the output is this one's arguments; empty: a list of calls
   ToolFormat tool_format = ToolFormat::kNone;  // how the model calls them: set by RequestEncoder
 };
 

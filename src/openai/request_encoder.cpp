@@ -110,7 +110,7 @@ std::vector<std::vector<int32_t>> RequestEncoder::encode(OpenAiRequest& request)
   const std::string key = chat ? "messages" : "prompt";
   std::vector<std::vector<int32_t>> prompts;
   if (chat) prompts.push_back(encode_chat(request.chat, request.add_special_tokens));
-  if (request.has_tools) request.tool_format = tool_format(request.chat);
+  if (request.has_tools && !request.forces_call) request.tool_format = tool_format(request.chat);
   // Some families' marks are special tokens.
   if (request.tool_format != ToolFormat::kNone) request.sampling.skip_special_tokens = false;
   for (const PromptInput& input : request.prompts) {

@@ -62,6 +62,10 @@ Json tool_calls_json(const std::vector<ToolCall>& calls, ToolFormat format, cons
   return list;
 }
 
+ToolCallParser make_tool_parser(const OpenAiRequest& request) {
+  return request.forces_call ? ToolCallParser::forced(request.forced_tool) : ToolCallParser(request.tool_format);
+}
+
 OpenAiResponse::OpenAiResponse(OpenAiRequest request, std::vector<std::vector<int32_t>> prompts, const Tokenizer* tokenizer)
     : request_(std::move(request)),
       prompts_(std::move(prompts)),
@@ -127,8 +131,8 @@ Json OpenAiResponse::completion_choice(size_t prompt, const Choice& choice) cons
 Json OpenAiResponse::chat_choice(const Choice& choice, const std::string& id, size_t index) const {
   Json message = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
   Json finish = finish_reason(choice.finish);
-  if (request_.tool_format != ToolFormat::kNone) {
-    ToolCallParser parser(request_.tool_format);
+  if (request_.tool_format != ToolFormat::kNone || request_.forces_call) {
+    ToolCallParser parser = make_tool_parser(request_);
     std::string content = parser.push(choice.text);
     content += parser.finish();
     std::vector<ToolCall> calls = parser.take_calls();

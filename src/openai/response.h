@@ -31,6 +31,8 @@ struct TokenUsage {
 std::string echoed_prompt(const OpenAiRequest& request, size_t prompt, const std::vector<int32_t>& tokens,
                           const Tokenizer* tokenizer);
 
+ToolCallParser make_tool_parser(const OpenAiRequest& request);
+
 // Calls as `tool_calls` lists them. The id of a call is made from that of the answer, the choice and the call's number, so that
 // it is the same whenever the answer is made again.
 nlohmann::ordered_json tool_calls_json(const std::vector<ToolCall>& calls, ToolFormat format, const std::string& answer_id,

@@ -17,7 +17,7 @@ OpenAiStream::OpenAiStream(OpenAiRequest request, std::vector<std::vector<int32_
       choices_(prompts_.size() * static_cast<size_t>(request_.sampling.n)),
       prompt_logprobs_(prompts_.size()),
       num_running_(static_cast<int64_t>(choices_.size())) {
-  for (Choice& choice : choices_) choice.tools = ToolCallParser(request_.tool_format);
+  for (Choice& choice : choices_) choice.tools = make_tool_parser(request_);
   for (const std::vector<int32_t>& prompt : prompts_) usage_.prompt_tokens += static_cast<int64_t>(prompt.size());
   usage_.cached_tokens = 0;
 }

@@ -132,7 +132,26 @@ ToolFormat find_tool_format(std::string_view chat_template) {
   return ToolFormat::kNone;
 }
 
+ToolCallParser ToolCallParser::forced(std::string tool) {
+  ToolCallParser parser(ToolFormat::kNone);
+  parser.is_forced_ = true;
+  parser.forced_tool_ = std::move(tool);
+  return parser;
+}
+
+// What was cut off by the end of the context or of max_tokens is handed out as it is: the client sees the finish_reason.
+void ToolCallParser::push_forced() {
+  std::vector<ToolCall> calls = forced_tool_.empty() ? read_mistral(held_) : std::vector<ToolCall>{};
+  if (calls.empty()) calls.push_back({forced_tool_, std::string(trim(held_))});
+  if (!trim(held_).empty()) add(std::move(calls));
+  held_.clear();
+}
+
 std::string ToolCallParser::push(std::string_view text) {
+  if (is_forced_) {
+    held_ += text;
+    return {};
+  }
   if (format_ == ToolFormat::kNone) return std::string(text);
   held_ += text;
   switch (format_) {
@@ -143,6 +162,10 @@ std::string ToolCallParser::push(std::string_view text) {
 }
 
 std::string ToolCallParser::finish() {
+  if (is_forced_) {
+    push_forced();
+    return {};
+  }
   switch (format_) {
     case ToolFormat::kNone: return {};
     case ToolFormat::kHermes: return push_hermes(/*at_end=*/true);

@@ -21,6 +21,8 @@ struct ToolCall {
 class ToolCallParser {
  public:
   explicit ToolCallParser(ToolFormat format) : format_(format) {}
+  // Of an output that is nothing but calls: the arguments of the tool of that name, or, without a name, a list of calls.
+  static ToolCallParser forced(std::string tool);
 
   // The text that has become certain to be content; blanks before a call belong to it.
   std::string push(std::string_view text);
@@ -38,7 +40,11 @@ class ToolCallParser {
   std::string before(std::string_view marker, bool at_end);
   void add(std::vector<ToolCall> calls);
 
+  void push_forced();
+
   ToolFormat format_;
+  bool is_forced_ = false;
+  std::string forced_tool_;
   std::string held_;
   bool is_plain_ = false;  // kLlama3Json: it has begun as text
   std::vector<ToolCall> calls_;

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -118,6 +119,26 @@ def check_chat(client):
     expect(parted.usage.prompt_tokens == one.usage.prompt_tokens + 1, "the parts of a message are joined by a line end")
 
 
+def check_forms(client):
+    """What the output must be, be the model as random as it may."""
+    fixed = dict(model="tiny", messages=HELLO, max_tokens=200, seed=1, temperature=1)
+
+    def text(form):
+        choice = client.chat.completions.create(response_format=form, **fixed).choices[0]
+        return choice.message.content if choice.finish_reason == "stop" else None
+
+    schema = {"type": "object", "properties": {"b": {"type": "boolean"}, "a": {"enum": ["x", "y"]}}, "required": ["b", "a"], "additionalProperties": False}
+    answer = json.loads(text({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}))
+    expect(isinstance(answer["b"], bool) and answer["a"] in ("x", "y") and len(answer) == 2, answer)
+    by_vllm = client.completions.create(model="tiny", prompt="x", max_tokens=9, extra_body={"structured_outputs": {"regex": "(yes|no)"}})
+    expect(by_vllm.choices[0].text in ("yes", "no"), by_vllm)
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    for choice in ("required", {"type": "function", "function": {"name": "f"}}):
+        message = client.chat.completions.create(tools=tools, tool_choice=choice, **{**fixed, "max_tokens": 400}).choices[0].message
+        call = message.tool_calls[0].function
+        expect(call.name == "f" and set(json.loads(call.arguments)) == {"a", "b"}, message)
+
+
 def check_errors(client, openai):
     def refused(kind, status, words, **fields):
         try:
@@ -133,6 +154,7 @@ def check_errors(client, openai):
     refused(openai.BadRequestError, 400, ["temperature", "-1"], temperature=-1)
     refused(openai.BadRequestError, 400, ["messages"], messages=[])
     refused(openai.BadRequestError, 400, ["context", "512"], messages=[{"role": "user", "content": "x" * 600}])
+    refused(openai.BadRequestError, 400, ["response_format"], response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "odd"}}})
     refused(openai.BadRequestError, 400, ["bogus"], extra_body={"bogus": 1})
     refused(openai.BadRequestError, 400, ["256"], logit_bias={"256": 1})
 
@@ -165,6 +187,7 @@ def main():
         check_models(client)
         check_completions(client)
         check_chat(client)
+        check_forms(client)
         check_errors(client, openai)
         asyncio.run(check_many(openai, server.url + "/v1"))
         server.wait_idle()

@@ -9,12 +9,6 @@ GOOD = {"/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]
         "/v1/completions": {"prompt": "Hi", "max_tokens": 1},
         "/tokenize": {"prompt": "Hi"},
         "/detokenize": {"tokens": [1, 2]}}
-ODD = [None, True, -1, 0, 1.5, 1e308, 10**30, -10**30, "", "x", "\u0000", [], [[]], [None], [1e99], {}, {"a": 1}, [{}], "9" * 50, [[[1]]]]
-# Fields and what they would take.
-FIELDS = ["messages", "prompt", "tokens", "max_tokens", "temperature", "top_p", "top_k", "min_p", "n", "seed", "stop", "logit_bias", "logprobs",
-          "top_logprobs", "stream", "stream_options", "tools", "tool_choice", "response_format", "model", "stop_token_ids", "min_tokens",
-          "presence_penalty", "repetition_penalty", "priority", "cache_salt", "echo", "add_special_tokens", "chat_template_kwargs", "best_of",
-          "no_such_field"]
 
 
 def head(path="/v1/completions", fields=(), method="POST", version="HTTP/1.1", host="Host: x"):

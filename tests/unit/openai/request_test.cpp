@@ -68,6 +68,18 @@ TEST(OpenAiRequest, ReadsEveryParameter) {
   EXPECT_FALSE(on.chat.add_generation_prompt);
 }
 
+TEST(OpenAiRequest, ForcesCallsOfTools) {
+  const auto form = [](const std::string& fields) { return chat(fields).sampling.grammar; };
+  const std::string tools = R"("tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], )";
+  EXPECT_EQ(form(tools + R"("tool_choice": {"type": "function", "function": {"name": "f"}})"),
+            (GrammarSpec{GrammarKind::kJsonSchema, R"({"type":"object"})"}));
+  EXPECT_EQ(form(tools + R"("tool_choice": "required")").kind, GrammarKind::kJsonSchema);
+  for (const std::string& wrong : {std::string(R"("tool_choice": "required")"),
+                                   tools + R"("tool_choice": {"type": "function", "function": {"name": "g"}})"}) {
+    EXPECT_FALSE(refusal([&] { chat(wrong); }).empty()) << wrong;
+  }
+}
+
 TEST(OpenAiRequest, PreparesMessagesForTemplates) {
   const OpenAiRequest r = parse(R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]},
     {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"y\": 1, \"x\": [2]}"}}]},

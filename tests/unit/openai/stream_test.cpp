@@ -99,6 +99,18 @@ TEST(OpenAiStream, HandsOutCallsOfTools) {
     EXPECT_EQ(streamed, calls);
     EXPECT_EQ(a.parts.back()["choices"][0]["finish_reason"], "tool_calls");
   }
+  for (const bool named : {true, false}) {  // tool_choice leaves nothing but calls
+    OpenAiRequest request = chat("");
+    request.forces_call = true;
+    if (named) request.forced_tool = "f";
+    const std::string text = named ? R"({"x": 1})" : R"([{"name": "f", "parameters": {"x": 1}}])";
+    const Answers a = run(request, {output(0, 1, text.substr(0, 5)), output(0, 2, text.substr(5), FinishReason::kStop)});
+    const Json& message = a.whole["choices"][0]["message"];
+    EXPECT_TRUE(message["content"].is_null());
+    EXPECT_EQ(message["tool_calls"][0]["function"]["name"], "f");
+    EXPECT_EQ(Json::parse(message["tool_calls"][0]["function"]["arguments"].get<std::string>()), Json({{"x", 1}}));
+    EXPECT_EQ(a.whole["choices"][0]["finish_reason"], "tool_calls");
+  }
   // Mistral's templates take ids of nine letters and digits only.
   EXPECT_EQ(tool_calls_json({{"f", "{}"}}, ToolFormat::kMistral, "x", 0, 0)[0]["id"].get<std::string>().size(), 9u);
 }

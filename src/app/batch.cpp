@@ -49,9 +49,10 @@ Files open_files(const BatchOptions& options, const EngineOptions& engine, const
 
 int run_root(const World& world, ModelRunner& runner, const EngineOptions& engine_options, const BatchOptions& options,
              Files& files, const StopSignal& stop) {
-  const RequestEncoder encoder(runner.config(), files.tokenizer.get(),
-                               request_encoder_options(options, engine_options, runner.config(), runner.limits().max_model_len));
   Engine engine(world, runner, engine_options, files.tokenizer.get());
+  auto encoding = request_encoder_options(options, engine_options, runner.config(), runner.limits().max_model_len);
+  encoding.grammars = engine.grammars();
+  const RequestEncoder encoder(runner.config(), files.tokenizer.get(), std::move(encoding));
   int code = 0;
   {
     BatchReader reader(options.input, encoder, options.seed,

@@ -95,7 +95,7 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params, c
   std::vector<int32_t> stop_tokens = params.stop_token_ids;
   if (!params.ignore_eos) stop_tokens.insert(stop_tokens.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
   std::shared_ptr<grammar::CompiledGrammar> form;
-  if (params.grammar.kind != GrammarKind::kNone) form = grammars_->compile(params.grammar, stop_tokens);
+  if (params.grammar.kind != GrammarKind::kNone) form = grammars_->compile(params);
   std::vector<std::unique_ptr<Sequence>> sequences;
   for (int32_t index = 0; index < params.n; ++index) {
     auto sequence = std::make_unique<Sequence>();

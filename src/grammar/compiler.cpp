@@ -50,6 +50,12 @@ std::shared_ptr<const Vocabulary> GrammarCompiler::vocabulary() {
   return vocabulary_;
 }
 
+std::vector<int32_t> GrammarCompiler::stop_tokens(const SamplingParams& params) const {
+  std::vector<int32_t> all = params.stop_token_ids;
+  if (!params.ignore_eos) all.insert(all.end(), ends_.begin(), ends_.end());
+  return all;
+}
+
 std::shared_ptr<CompiledGrammar> GrammarCompiler::compile(const GrammarSpec& spec, const std::vector<int32_t>& stop_tokens) {
   const std::shared_ptr<const Vocabulary> tokens = vocabulary();
   std::vector<int32_t> ends;

@@ -27,6 +27,10 @@ class GrammarCompiler {
   // stop_tokens: those that end a sequence; of them, those that are no text may come when the grammar is complete. Bounded in
   // time and memory (budget.h). Throws Error.
   std::shared_ptr<CompiledGrammar> compile(const GrammarSpec& spec, const std::vector<int32_t>& stop_tokens);
+  // What a request asks for.
+  std::shared_ptr<CompiledGrammar> compile(const SamplingParams& params) { return compile(params.grammar, stop_tokens(params)); }
+  // Ends of sequence unless they are ignored, and the request's own.
+  std::vector<int32_t> stop_tokens(const SamplingParams& params) const;
   // Read on first use.
   std::shared_ptr<const Vocabulary> vocabulary();
 

@@ -5,6 +5,7 @@
 
 #include "openai/chat_fields.h"
 #include "openai/json_fields.h"
+#include "openai/output_form.h"
 #include "openai/tool_choice.h"
 
 namespace lockstep {
@@ -142,14 +143,11 @@ void read_sampling(JsonFields& fields, OpenAiRequest& request) {
   read_stops(fields, s);
   read_bias(fields, s);
   read_logprobs(fields, request);
+  s.grammar = read_output_form(fields);
 }
 
 // What is part of the API but not of this program: nothing is wrong as long as it is not asked for.
 void refuse_unsupported(JsonFields& fields) {
-  if (const Json* format = fields.find("response_format")) {
-    const bool is_text = format->is_object() && format->value("type", Json()) == "text";
-    if (!is_text) JsonFields::refuse("response_format", *format, "{\"type\": \"text\"}; output in a given form is not supported");
-  }
   for (const char* key : {"functions", "function_call"}) {
     if (fields.has(key)) throw RequestError(key, fmt::format("'{}' is given; use 'tools' and 'tool_choice'", key));
   }

@@ -101,8 +101,24 @@ void RequestEncoder::check_model(const std::string& name) const {
   throw UnknownModel(fmt::format("the model '{}' does not exist; there is '{}'", name, model_name()));
 }
 
+void RequestEncoder::check_form(const SamplingParams& params) const {
+  if (params.grammar.kind == GrammarKind::kNone) return;
+  const std::string key = "response_format";
+  if (tokenizer_ == nullptr) throw RequestError(key, "output in a given form needs a tokenizer, and the model has none");
+  try {
+    if (options_.grammars != nullptr) {
+      options_.grammars->compile(params);
+    } else {
+      grammar::compile_grammar(params.grammar, grammar::Alphabet().set());
+    }
+  } catch (const Error& error) {
+    throw RequestError(key, error.what());
+  }
+}
+
 std::vector<std::vector<int32_t>> RequestEncoder::encode(OpenAiRequest& request) const {
   check_model(request.model);
+  check_form(request.sampling);
   if (tokenizer_ == nullptr && !request.sampling.stop.empty()) {
     throw RequestError("stop", "'stop' needs a tokenizer, and the model has none; use 'stop_token_ids'");
   }

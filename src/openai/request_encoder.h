@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/model_config.h"
+#include "grammar/compiler.h"
 #include "openai/request.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -15,11 +16,12 @@
 namespace lockstep {
 
 struct RequestEncoderOptions {
-  std::filesystem::path tokenizer_directory;  // where the chat template is, too
-  std::filesystem::path chat_template;        // a file to take instead; empty: none
-  std::vector<std::string> model_names;       // what `model` may say; the first is the one of answers
-  int64_t max_model_len = 0;                  // the context that is served
-  std::optional<ToolFormat> tool_format;      // absent: the one that the template tells
+  std::filesystem::path tokenizer_directory;     // where the chat template is, too
+  std::filesystem::path chat_template;           // a file to take instead; empty: none
+  std::vector<std::string> model_names;          // what `model` may say; the first is the one of answers
+  int64_t max_model_len = 0;                     // the context that is served
+  std::optional<ToolFormat> tool_format;         // absent: the one that the template tells
+  grammar::GrammarCompiler* grammars = nullptr;  // the engine's, borrowed, so that forms of outputs are compiled here; null: not
 };
 
 // model_names: those of the options, or the model's name as it was given, and the last part of its path.
@@ -39,7 +41,8 @@ class RequestEncoder {
   const Tokenizer* tokenizer() const { return tokenizer_; }
   // Token ids of each prompt; request.sampling.max_tokens is cut to what the context leaves, and request.tool_format set. Throws
   // RequestError for a prompt that is empty, has ids that are none, or does not fit; for text without a tokenizer; for messages
-  // that the template refuses; and for another model. Safe to call from several threads.
+  // that the template refuses; for a form of the output that cannot be followed; and for another model. Safe to call from several
+  // threads.
   std::vector<std::vector<int32_t>> encode(OpenAiRequest& request) const;
   // Throws RequestError unless the name is empty or one of model_names().
   void check_model(const std::string& name) const;
@@ -51,6 +54,7 @@ class RequestEncoder {
   // What a template makes of the content of a message.
   enum class Content { kText, kTextOrParts, kParts };
   void probe_content();
+  void check_form(const SamplingParams& params) const;
   void fit_content(ChatRequest& chat) const;
   ToolFormat tool_format(const ChatRequest& chat) const;
 

@@ -47,9 +47,10 @@ std::string random_letters() {
 
 void run_root(const World& world, ModelRunner& runner, const EngineOptions& engine_options, const ServeOptions& options,
               const Tokenizer* tokenizer, HttpServer& server, const StopSignal& stop, const std::string& version) {
-  const RequestEncoder encoder(runner.config(), tokenizer,
-                               request_encoder_options(options, engine_options, runner.config(), runner.limits().max_model_len));
   Engine engine(world, runner, engine_options, tokenizer);
+  auto encoding = request_encoder_options(options, engine_options, runner.config(), runner.limits().max_model_len);
+  encoding.grammars = engine.grammars();
+  const RequestEncoder encoder(runner.config(), tokenizer, std::move(encoding));
   ServerMetrics metrics(encoder.model_name());
   boost::asio::thread_pool workers(static_cast<size_t>(options.http_threads));
   // One post a step, not one a request: that thread wakes the others.

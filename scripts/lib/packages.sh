@@ -5,7 +5,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config git ca-certificates libo
   libgtest-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libpcre2-dev libutf8proc-dev libssl-dev
   libboost-dev prometheus-cpp-dev libedit-dev)
 # One version of clang-format everywhere: others format differently. Slurm: for the cluster of tests/cluster.
-TEST_PACKAGES=(python3 clang-format-14 slurm-wlm slurm-wlm-basic-plugins munge iproute2 util-linux procps)
+TEST_PACKAGES=(python3 python3-jsonschema clang-format-14 slurm-wlm slurm-wlm-basic-plugins munge iproute2 util-linux procps)
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev)  # the oldest that takes our C++20; both distributions have it
 TIDY_PACKAGES=(clang-tidy-16)
 DEMO_PACKAGES=(python3 python3-venv)

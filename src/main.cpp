@@ -139,13 +139,15 @@ int run(int argc, char** argv) {
     return command_line != nullptr ? run_tool(*command_line) : print_and_exit(std::get<ExitRequest>(parsed));
   }
   std::optional<ParentWatch> watch;  // from before MPI_Init, which waits long for a launcher that is gone
-  if (launched) watch.emplace();
+  if (launched) watch.emplace(env.pmix_server_uri);
   World world(argc, argv);
   try {
     set_up_logging(env.log_level.value_or(kLogLevel), world.rank(), world.size(), world.host());
     return run_in_world(world, parsed, arguments);
   } catch (const PhaseFailed&) {
     return 1;  // printed once by the rank it concerns; MPI ends in order
+  } catch (const PeerAborted&) {
+    world.await_abort();
   } catch (const Error& error) {
     spdlog::debug("thrown at {}:{}", error.where().file_name(), error.where().line());
     world.abort(error.what());

@@ -75,13 +75,15 @@ void replace_file(const fs::path& file, const std::string& content, bool sync) {
   check(fd >= 0, "{}: cannot be written: {}", temporary.string(), std::strerror(errno));
   try {
     write_all(fd, content, temporary);
-    check(!sync || ::fsync(fd) == 0, "{}: cannot be written: {}", temporary.string(), std::strerror(errno));
+    const bool synced = !sync || ::fsync(fd) == 0;  // before errno is read: arguments are evaluated in any order
+    check(synced, "{}: cannot be written: {}", temporary.string(), std::strerror(errno));
   } catch (...) {
     ::close(fd);
     throw;
   }
   ::close(fd);
-  check(::rename(temporary.c_str(), file.c_str()) == 0, "{}: cannot be written: {}", file.string(), std::strerror(errno));
+  const bool renamed = ::rename(temporary.c_str(), file.c_str()) == 0;
+  check(renamed, "{}: cannot be written: {}", file.string(), std::strerror(errno));
   if (sync) sync_directory(file);
 }
 
@@ -188,7 +190,8 @@ void BatchOutput::recover() {
   const off_t size = ::lseek(fd_, 0, SEEK_END);
   if (size == good) return;
   spdlog::warn("{}: the last {} bytes are no whole line, and are cut off", file_.string(), size - good);
-  check(::ftruncate(fd_, good) == 0 && ::fsync(fd_) == 0, "-o {}: cannot be cut: {}", file_.string(), std::strerror(errno));
+  const bool cut = ::ftruncate(fd_, good) == 0 && ::fsync(fd_) == 0;
+  check(cut, "-o {}: cannot be cut: {}", file_.string(), std::strerror(errno));
 }
 
 void BatchOutput::write(const std::string& line) {
@@ -199,7 +202,10 @@ void BatchOutput::write(const std::string& line) {
   changed_.notify_all();
 }
 
-void BatchOutput::sync() { check(::fsync(fd_) == 0, "{}: cannot be written: {}", file_.string(), std::strerror(errno)); }
+void BatchOutput::sync() {
+  const bool synced = ::fsync(fd_) == 0;
+  check(synced, "{}: cannot be written: {}", file_.string(), std::strerror(errno));
+}
 
 void BatchOutput::sync_in_background() {
   std::unique_lock lock(mutex_);

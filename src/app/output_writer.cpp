@@ -51,7 +51,8 @@ void OutputWriter::write_ready() {
     if (!done) break;
     header_written_ = false;
   }
-  check(std::fflush(out_) == 0, "stdout cannot be written: {}", std::strerror(errno));
+  const bool flushed = std::fflush(out_) == 0;  // before errno is read: arguments are evaluated in any order
+  check(flushed, "stdout cannot be written: {}", std::strerror(errno));
 }
 
 void OutputWriter::write_text(size_t index) {
@@ -83,7 +84,8 @@ void OutputWriter::write_json(size_t index) {
 }
 
 void OutputWriter::put(const std::string& text) {
-  check(std::fwrite(text.data(), 1, text.size(), out_) == text.size(), "stdout cannot be written: {}", std::strerror(errno));
+  const bool written = std::fwrite(text.data(), 1, text.size(), out_) == text.size();  // before errno is read
+  check(written, "stdout cannot be written: {}", std::strerror(errno));
 }
 
 }  // namespace lockstep

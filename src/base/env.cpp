@@ -64,7 +64,12 @@ Env Env::read() {
   // An empty CUDA_VISIBLE_DEVICES means "no device", which differs from an unset one.
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) env.cuda_visible_devices = visible;
   env.cpu_isa = get("LOCKSTEP_CPU_ISA");
+  env.fault = get("LOCKSTEP_FAULT");
   env.launcher = read_launcher();
+  for (const char* name :
+       {"PMIX_SERVER_URI41", "PMIX_SERVER_URI4", "PMIX_SERVER_URI3", "PMIX_SERVER_URI2", "PMIX_SERVER_URI21"}) {
+    if (!env.pmix_server_uri) env.pmix_server_uri = get(name);
+  }
   env.nccl_socket_ifname = get("NCCL_SOCKET_IFNAME");
   return env;
 }

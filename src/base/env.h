@@ -23,7 +23,12 @@ struct Env {
     std::optional<int> rank;  // OMPI_COMM_WORLD_RANK, PMIX_RANK, PMI_RANK, SLURM_PROCID
   };
   Launcher launcher;
+  // PMIX_SERVER_URI…: where the launcher's daemon on this host listens, "1045430272.0;tcp4://127.0.0.1:43803".
+  std::optional<std::string> pmix_server_uri;
   std::optional<std::string> nccl_socket_ifname;  // NCCL_SOCKET_IFNAME; NCCL reads it, the start-up checks it
+
+  // LOCKSTEP_FAULT: for tests only; breaks one rank at one collective, see comm/faulty_communicator.h.
+  std::optional<std::string> fault;
 
   static Env read();
   // All variables that begin with one of these, by name.

@@ -35,13 +35,14 @@ class Backoff {
     } else {
       const timespec duration{0, sleep_.count()};
       nanosleep(&duration, nullptr);
-      sleep_ = std::min(sleep_ * 5 / 4, kLongestSleep);
+      sleep_ = std::min(sleep_ * 5 / 4, waited < kLongWait ? kLongestSleep : kLongestSleepOfAll);
     }
   }
 
  private:
   static constexpr std::chrono::microseconds kYieldFor{200};
-  static constexpr std::chrono::nanoseconds kLongestSleep{200'000};
+  static constexpr std::chrono::nanoseconds kLongestSleep{200'000}, kLongestSleepOfAll{1'000'000};
+  static constexpr std::chrono::milliseconds kLongWait{100};  // a rank that idles: a millisecond matters less than its core
 
   std::chrono::microseconds spin_;
   Clock::time_point start_;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "comm/device_communicator.h"
+#include "comm/faulty_communicator.h"
 #include "comm/host_communicator.h"
 #include "kernels/ops.h"
 
@@ -20,6 +21,7 @@ class NullCommunicator : public Communicator {
   std::string description() const override { return "one rank, nothing to exchange"; }
 
  protected:
+  bool returns_when_done() const override { return true; }
   void do_all_reduce(TensorView) override {}
   void do_all_gather(void* recv, const void* send, size_t bytes) override {
     if (recv != send) backend_.copy_on_device(recv, send, bytes);
@@ -38,39 +40,38 @@ void* Communicator::allocate(Backend& backend, size_t bytes, const std::string& 
   return buffers_.back().data();
 }
 
-void Communicator::count_all_reduce(const TensorView& x) {
+void Communicator::begin_all_reduce(const TensorView& x) {
   check(x.dtype == DType::kFloat32 || x.dtype == DType::kBFloat16 || x.dtype == DType::kFloat16,
         "all_reduce: dtype {} is not supported; use float32, bfloat16 or float16", name_of(x.dtype));
   check(x.contiguous(), "all_reduce: a tensor [{}, {}] with stride {} is not contiguous", x.rows, x.cols, x.stride);
   ++counters_.all_reduce_calls;
   counters_.all_reduce_bytes += static_cast<int64_t>(x.bytes());
-  last_bytes_.store(static_cast<int64_t>(x.bytes()), std::memory_order_relaxed);
-  last_number_.store(counters_.all_reduce_calls, std::memory_order_relaxed);
-  last_kind_.store(Kind::kAllReduce, std::memory_order_relaxed);
+  log_.begin(CollectiveLog::Kind::kAllReduce, static_cast<int64_t>(x.bytes()));
 }
 
 void Communicator::all_reduce(TensorView x) {
   if (x.empty()) return;
-  count_all_reduce(x);
+  begin_all_reduce(x);
   do_all_reduce(x);
+  log_.end();
 }
 
 void Communicator::all_reduce_add_norm(Ops& ops, TensorView x, const ResidualNorm& norm) {
   if (x.empty()) return;
-  count_all_reduce(x);
-  if (do_all_reduce_add_norm(x, norm)) return;
-  do_all_reduce(x);
-  ops.add_rms_norm(norm.out, norm.residual, x, norm.bias, norm.weight, norm.eps);
+  begin_all_reduce(x);
+  const bool fused = do_all_reduce_add_norm(ops, x, norm);
+  if (!fused) do_all_reduce(x);
+  log_.end();
+  if (!fused) ops.add_rms_norm(norm.out, norm.residual, x, norm.bias, norm.weight, norm.eps);
 }
 
 void Communicator::all_gather(void* recv, const void* send, size_t bytes) {
   if (bytes == 0) return;
   ++counters_.all_gather_calls;
   counters_.all_gather_bytes += static_cast<int64_t>(bytes);
-  last_bytes_.store(static_cast<int64_t>(bytes), std::memory_order_relaxed);
-  last_number_.store(counters_.all_gather_calls, std::memory_order_relaxed);
-  last_kind_.store(Kind::kAllGather, std::memory_order_relaxed);
+  log_.begin(CollectiveLog::Kind::kAllGather, static_cast<int64_t>(bytes));
   do_all_gather(recv, send, bytes);
+  log_.end();
 }
 
 void Communicator::count(const CommCounters& more) {
@@ -78,15 +79,7 @@ void Communicator::count(const CommCounters& more) {
   counters_.all_reduce_bytes += more.all_reduce_bytes;
   counters_.all_gather_calls += more.all_gather_calls;
   counters_.all_gather_bytes += more.all_gather_bytes;
-  const bool reduced_last = last_kind_.load(std::memory_order_relaxed) == Kind::kAllReduce;
-  last_number_.store(reduced_last ? counters_.all_reduce_calls : counters_.all_gather_calls, std::memory_order_relaxed);
-}
-
-std::string Communicator::last_collective() const {
-  const Kind kind = last_kind_.load(std::memory_order_relaxed);
-  if (kind == Kind::kNone) return "none yet";
-  return fmt::format("{} number {}, {} bytes", kind == Kind::kAllReduce ? "all_reduce" : "all_gather",
-                     last_number_.load(std::memory_order_relaxed), last_bytes_.load(std::memory_order_relaxed));
+  log_.count(more.all_reduce_calls, more.all_gather_calls);
 }
 
 std::unique_ptr<Communicator> make_communicator(const World& world, Backend& backend, AllReduceChoice choice,
@@ -97,9 +90,9 @@ std::unique_ptr<Communicator> make_communicator(const World& world, Backend& bac
   }
   check(choice == AllReduceChoice::kAuto,
         "--allreduce peer and nccl are for --device cuda; the CPU's ranks use shared memory and MPI");
-  auto communicator = std::make_unique<HostCommunicator>(world, max_all_reduce_bytes);
+  std::unique_ptr<Communicator> communicator = std::make_unique<HostCommunicator>(world, max_all_reduce_bytes);
   if (world.is_root()) spdlog::info("collectives: {}", communicator->description());
-  return communicator;
+  return with_faults(std::move(communicator));
 }
 
 }  // namespace lockstep

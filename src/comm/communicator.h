@@ -1,7 +1,6 @@
 // Communicator: tensor collectives over the ranks of one mesh axis (tp today), on the backend's memory and stream.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "comm/collective_log.h"
 #include "comm/world.h"
 #include "config/options.h"
 #include "kernels/backend.h"
@@ -73,8 +73,12 @@ class Communicator {
   // Collectives that run without a call of the above: those of recorded work that is launched again.
   void count(const CommCounters& more);
 
+  // The collectives from here on belong to this step, on every rank.
+  virtual void begin_step(int64_t step) { log_.begin_step(step); }
+
   // For the watchdog; may be called from another thread.
-  std::string last_collective() const;                             // "all_reduce number 130, 8192 bytes"
+  std::string last_collective() const { return log().text(returns_when_done()); }
+  virtual const CollectiveLog& log() const { return log_; }
   virtual std::optional<std::string> async_error() { return {}; }  // what the transport reports behind our back
   virtual void abort() noexcept {}                                 // ends collectives that wait for a peer
 
@@ -82,17 +86,16 @@ class Communicator {
   virtual void do_all_reduce(TensorView x) = 0;
   virtual void do_all_gather(void* recv, const void* send, size_t bytes) = 0;
   // False where there is no such kernel for this: nothing has been done then. x and norm.out have at least one element.
-  virtual bool do_all_reduce_add_norm(TensorView /*x*/, const ResidualNorm& /*norm*/) { return false; }
+  virtual bool do_all_reduce_add_norm(Ops& /*ops*/, TensorView /*x*/, const ResidualNorm& /*norm*/) { return false; }
+  // Whether a collective is complete when its call returns; else only started.
+  virtual bool returns_when_done() const { return false; }
 
  private:
-  void count_all_reduce(const TensorView& x);
-
-  enum class Kind : int { kNone, kAllReduce, kAllGather };
+  void begin_all_reduce(const TensorView& x);
 
   std::vector<Buffer> buffers_;
   CommCounters counters_;
-  std::atomic<Kind> last_kind_{Kind::kNone};
-  std::atomic<int64_t> last_number_{0}, last_bytes_{0};
+  CollectiveLog log_;
 };
 
 // The transport for this world and backend: a null object for one rank; shared memory and MPI for the CPU; NCCL or peer memory

@@ -59,7 +59,13 @@ std::string HostCommunicator::description() const {
   return fmt::format("shared memory within {} ranks of this host, MPI between hosts, {} ranks in all", group_.size(), size());
 }
 
+void HostCommunicator::begin_collective() {
+  group_.begin_collective(log().current());
+  if (exchange_ != nullptr) exchange_->begin_collective(log().current());
+}
+
 void HostCommunicator::do_all_reduce(TensorView x) {
+  begin_collective();
   if (exchange_ != nullptr) {
     all_reduce_hosts(x.data, x.dtype, x.count());
   } else if (x.bytes() * static_cast<size_t>(size()) <= kOneShotBytes && x.bytes() <= group_.slot_bytes()) {
@@ -185,6 +191,7 @@ void HostCommunicator::spread_from_leader(std::byte* data, size_t bytes, const c
 }
 
 void HostCommunicator::do_all_gather(void* recv, const void* send, size_t bytes) {
+  begin_collective();
   auto* const to = static_cast<std::byte*>(recv);
   const auto* const from = static_cast<const std::byte*>(send);
   if (exchange_ != nullptr) return all_gather_hosts(to, from, bytes);

@@ -30,10 +30,12 @@ class HostCommunicator : public Communicator {
   void abort() noexcept override { group_.abort(); }
 
  protected:
+  bool returns_when_done() const override { return true; }
   void do_all_reduce(TensorView x) override;
   void do_all_gather(void* recv, const void* send, size_t bytes) override;
 
  private:
+  void begin_collective();
   void all_reduce_one_shot(void* x, DType dtype, int64_t count);
   void all_reduce_two_shot(void* x, DType dtype, int64_t count);
   void all_reduce_hosts(void* x, DType dtype, int64_t count);

@@ -23,6 +23,10 @@ class NodeExchange {
 
   int size() const { return size_; }
 
+  // What follows belongs to this collective (CollectivePosition::packed()) on every host; a host that is in another one is an
+  // Error on all.
+  void begin_collective(uint64_t position) { position_ = position; }
+
   // data[i] = sum over hosts of data[i], in the order of their leaders' ranks, the same bits on every host. Few elements are
   // exchanged whole; many in slices, each summed by one host (reduce-scatter, then all-gather).
   void sum(std::vector<float>& data);
@@ -30,10 +34,15 @@ class NodeExchange {
   std::vector<std::byte> all_gather(const std::vector<std::byte>& mine, const std::vector<size_t>& lengths);
 
  private:
+  // places: one position a host, `stride` bytes apart.
+  void check_places(const std::byte* places, size_t stride) const;
+
   const World& world_;
   MPI_Comm comm_ = MPI_COMM_NULL;
   int size_ = 0, index_ = 0;
-  std::vector<float> received_;
+  std::vector<int> leaders_;  // world ranks
+  uint64_t position_ = 0;
+  std::vector<float> sent_, received_;
 };
 
 }  // namespace lockstep

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "comm/shared_memory.h"
@@ -34,13 +35,18 @@ class NodeGroup {
   std::byte* slot(int i) const { return slot(i, use_); }
   std::byte* slot(int i, int use) const;
 
+  // The uses from here on belong to this collective (CollectivePosition::packed()), on every rank of the group.
+  void begin_collective(uint64_t position) { board_.begin_collective(position); }
   uint32_t publish() { return board_.publish(); }
-  // Throws Error naming the rank that did not come within world.timeout().
+  // Throws Error naming the rank that did not come within world.timeout(), or that is in another collective; PeerAborted where
+  // another rank of the host has given up.
   void wait(int i, uint32_t tick, const char* what) const;
   void wait_all(uint32_t tick, const char* what) const;
   void abort() noexcept { board_.abort(); }
 
  private:
+  std::string whereabouts(uint32_t tick) const;  // of every rank of the group, when it published this tick
+
   const World& world_;
   std::vector<int> ranks_;
   int index_ = 0;

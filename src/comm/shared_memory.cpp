@@ -53,8 +53,9 @@ SharedMemory SharedMemory::create(size_t bytes) {
   check(memory.file_ >= 0, "shared memory {}: cannot create: {} (is /dev/shm mounted and writable?)", memory.name_,
         std::strerror(errno));
   memory.named_ = true;
-  check(ftruncate(memory.file_, static_cast<off_t>(bytes)) == 0, "shared memory {}: cannot set the size to {:.1f} MiB: {}",
-        memory.name_, mib(static_cast<double>(bytes)), std::strerror(errno));
+  const bool sized = ftruncate(memory.file_, static_cast<off_t>(bytes)) == 0;  // before errno is read
+  check(sized, "shared memory {}: cannot set the size to {:.1f} MiB: {}", memory.name_, mib(static_cast<double>(bytes)),
+        std::strerror(errno));
   memory.map(bytes);
   return memory;
 }

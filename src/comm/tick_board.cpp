@@ -35,6 +35,8 @@ void futex_wake_all(const std::atomic<uint32_t>& word) {
 uint32_t TickBoard::publish() {
   Line& mine = line(rank_);
   ++published_;
+  mine.position.store(position_, std::memory_order_relaxed);
+  mine.places[published_ % kPlaces].store(hash_of(position_), std::memory_order_relaxed);
   // Sequentially consistent, like the sleeper's pair of operations: either we see the sleeper, or it sees the new tick.
   mine.tick.store(published_, std::memory_order_seq_cst);
   if (mine.sleepers.load(std::memory_order_seq_cst) > 0) futex_wake_all(mine.tick);

@@ -3,13 +3,32 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "comm/communicator.h"
 
 namespace lockstep {
+namespace {
+
+// A thread that slept so much longer than it wanted to was stopped, not only kept waiting for a core.
+constexpr Seconds kStandstill{1.5};
+
+}  // namespace
 
 Watchdog::Watchdog(const World& world, Seconds timeout, OnExpiry on_expiry)
-    : world_(world), timeout_(timeout), on_expiry_(std::move(on_expiry)), thread_([this](std::stop_token stop) { run(stop); }) {}
+    : world_(world),
+      timeout_(timeout),
+      on_expiry_(std::move(on_expiry)),
+      exceptions_at_start_(std::uncaught_exceptions()),
+      thread_([this](std::stop_token stop) { run(stop); }) {
+  world_.set_status([this] { return status(); });
+}
+
+Watchdog::~Watchdog() {
+  // The error that is on its way to main() should still be told with where the rank was.
+  const bool failing = std::uncaught_exceptions() > exceptions_at_start_;
+  world_.set_status(failing ? [last = status()] { return last; } : std::function<RankStatus()>());
+}
 
 void Watchdog::watch(Communicator& communicator) {
   const std::lock_guard lock(mutex_);
@@ -19,6 +38,7 @@ void Watchdog::watch(Communicator& communicator) {
 void Watchdog::arm(const std::string& what) {
   const std::lock_guard lock(mutex_);
   armed_ = true;
+  resting_ = false;
   what_ = what;
   since_ = Clock::now();
 }
@@ -27,36 +47,77 @@ void Watchdog::progress(const std::string& what) { arm(what); }
 
 void Watchdog::disarm() {
   const std::lock_guard lock(mutex_);
+  armed_ = resting_ = false;
+}
+
+void Watchdog::rest() {
+  const std::lock_guard lock(mutex_);
   armed_ = false;
+  resting_ = true;
+  since_ = Clock::now();
+}
+
+std::optional<std::string> Watchdog::absence() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!resting_ || Clock::now() - since_ < timeout_) return std::nullopt;
+    since_ = Clock::now();
+  }
+  // Twice, because a machine may be too busy for an answer.
+  if (world_.everybody_answers() || world_.everybody_answers()) return std::nullopt;
+  return "while this rank waited for work";
+}
+
+// Where this whole process stood still (Ctrl-Z, a machine that slept), the others most likely did so, too.
+void Watchdog::forgive(Clock::duration gap) {
+  const std::lock_guard lock(mutex_);
+  since_ += gap;
+}
+
+RankStatus Watchdog::status() const {
+  const std::lock_guard lock(mutex_);
+  RankStatus status{0, (armed_ ? "" : "after ") + what_};
+  for (Communicator* c : communicators_) {
+    status.position += c->log().num_begun();
+    status.text += "; " + c->last_collective();
+  }
+  return status;
 }
 
 std::optional<std::string> Watchdog::trouble() const {
-  std::string collectives;
-  for (Communicator* c : communicators_)
-    collectives += fmt::format("; last collective ({}): {}", c->description(), c->last_collective());
+  const std::lock_guard lock(mutex_);
   for (Communicator* c : communicators_) {
-    if (const auto error = c->async_error()) {
-      return fmt::format("{}: {}{}", armed_ ? what_ : "between steps", *error, collectives);
-    }
+    if (const auto error = c->async_error()) return fmt::format("{}: {}", armed_ ? what_ : "between steps", *error);
   }
   const Seconds age = Clock::now() - since_;
   if (!armed_ || age < timeout_) return std::nullopt;
-  return fmt::format("{} made no progress for {:.1f} s (limit {:.1f} s){}; a peer may be dead, stopped or unreachable", what_,
-                     age.count(), timeout_.count(), collectives);
+  return fmt::format("{} made no progress for {:.1f} s (limit {:.1f} s)", what_, age.count(), timeout_.count());
 }
 
 void Watchdog::run(std::stop_token stop) {
-  const Seconds period = std::clamp(timeout_ / 20.0, Seconds(0.01), Seconds(0.5));
-  std::unique_lock lock(mutex_);
+  const Seconds period = std::clamp(timeout_ / 20.0, Seconds(0.01), Seconds(0.25));
   while (!stop.stop_requested()) {
-    changed_.wait_for(lock, stop, period, [] { return false; });
+    const Clock::time_point before = Clock::now();
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, stop, period, [] { return false; });
+    }
     if (stop.stop_requested()) return;
-    const auto message = trouble();
+    if (const auto waited = Clock::now() - before; waited > period + kStandstill) {
+      forgive(std::chrono::duration_cast<Clock::duration>(waited));
+    }
+    auto message = trouble();
+    if (on_expiry_) {
+      if (!message) continue;
+      on_expiry_(*message + "; " + status().text);
+      for (Communicator* c : communicators_) c->abort();
+      return;
+    }
+    if (!message) message = absence();
     if (!message) continue;
-    for (Communicator* c : communicators_) c->abort();
-    if (!on_expiry_) world_.abort(*message);
-    on_expiry_(*message);
-    return;
+    world_.give_up(*message, [this] {
+      for (Communicator* c : communicators_) c->abort();
+    });
   }
 }
 

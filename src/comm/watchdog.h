@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "comm/world.h"
 
@@ -17,14 +18,16 @@ namespace lockstep {
 class Communicator;
 
 // Between arm() and disarm(), progress() must come at least every `timeout` seconds. On expiry, or when a watched communicator
-// reports an asynchronous error, the watchdog calls `on_expiry` with a message that names the work, its age and the last
-// collective of each watched communicator; then it aborts these communicators' device work and the job. Thread-safe.
+// reports an asynchronous error, the watchdog asks the other ranks where they are. The lowest rank that lives prints what stands
+// still, since when, and who is missing or behind; then it aborts the watched communicators' device work and the job, within five
+// seconds of the deadline. While it lives, an error that ends the rank is printed with where the rank was. Thread-safe.
 class Watchdog {
  public:
   using OnExpiry = std::function<void(const std::string& message)>;
 
-  // on_expiry, where given, is called instead of World::abort (tests). world must outlive the watchdog.
+  // on_expiry, where given, is called instead of all that (tests). world must outlive the watchdog.
   Watchdog(const World& world, Seconds timeout, OnExpiry on_expiry = nullptr);
+  ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
@@ -32,6 +35,9 @@ class Watchdog {
   void arm(const std::string& what);       // for instance "step 17, 4 sequences"
   void progress(const std::string& what);  // a new `what` and a fresh deadline
   void disarm();
+  // Like disarm(), for a rank that waits for work as long as it takes: now and then, every `timeout` seconds, it asks whether the
+  // others are still there, and gives up when one of them is not.
+  void rest();
 
   // Arms for a scope.
   class [[nodiscard]] Guard {
@@ -49,17 +55,22 @@ class Watchdog {
   using Clock = std::chrono::steady_clock;
 
   void run(std::stop_token stop);
-  std::optional<std::string> trouble() const;  // under the mutex
+  RankStatus status() const;
+  std::optional<std::string> trouble() const;
+  std::optional<std::string> absence();  // the same, of a rank that rests
+  void forgive(Clock::duration gap);
 
   const World& world_;
   const Seconds timeout_;
   const OnExpiry on_expiry_;
+  const int exceptions_at_start_;
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<Communicator*> communicators_;
   bool armed_ = false;
-  std::string what_;
+  bool resting_ = false;
+  std::string what_ = "start-up";
   Clock::time_point since_;
   std::jthread thread_;  // last: it uses the others
 };

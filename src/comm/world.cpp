@@ -40,6 +40,11 @@ void write_line(const std::string& line) noexcept {
   }
 }
 
+// How long a rank that gives up lets a lower one that lives speak and end the job.
+constexpr std::chrono::milliseconds kDeference{2000};
+// How long MPI_Abort and the flushing of files may take before the process ends by itself.
+constexpr std::chrono::milliseconds kAbortLimit{3000};
+
 // Ends this process if MPI itself does not return in time.
 DeadlineTimer guard_mpi_call(const char* call, const std::string& who, Seconds limit) {
   return DeadlineTimer(limit, [call, who, limit] {
@@ -113,7 +118,9 @@ void World::join(MPI_Comm all) {
   MPI_Comm_rank(comm_, &rank_);
   MPI_Comm_size(comm_, &size_);
   check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local_comm_), "MPI_Comm_split_type");
+  check_mpi(MPI_Comm_dup(comm_, &watch_comm_), "MPI_Comm_dup");
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_set_errhandler(watch_comm_, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(local_comm_, MPI_ERRORS_RETURN);
   MPI_Comm_rank(local_comm_, &local_rank_);
   MPI_Comm_size(local_comm_, &local_size_);
@@ -125,20 +132,33 @@ void World::join(MPI_Comm all) {
   check_mpi(MPI_Allreduce(MPI_IN_PLACE, &scarce, 1, MPI_INT, MPI_MAX, local_comm_), "MPI_Allreduce");
   cores_are_scarce_ = scarce != 0;
   hosts_ = all_gather(host_, "exchange of host names");
+  // An application may have initialised MPI for one thread only; then nobody answers, on any rank.
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  if (all_min(level, "support of threads") < MPI_THREAD_MULTIPLE) return;
+  roll_call_ = std::make_unique<RollCall>(
+      watch_comm_, [this] { return own_status(); },
+      [this](int asker) {
+        // It has found no lower rank than us that lives, or will leave it to the lowest.
+        if (asker > rank_) give_up(fmt::format("{} waits in vain", name_of(asker)));
+      });
 }
 
 World::~World() {
+  roll_call_.reset();
   // With an exception on its way out, the other ranks may never come to MPI_Finalize.
   if (size_ > 1 && std::uncaught_exceptions() > exceptions_at_start_) return;
   if (!owns_mpi_) {
     int finalized = 0;
     MPI_Finalized(&finalized);
     if (finalized != 0) return;
+    MPI_Comm_free(&watch_comm_);
     MPI_Comm_free(&local_comm_);
     MPI_Comm_free(&comm_);
     return;
   }
   const auto timer = guard_mpi_call("MPI_Finalize", fmt::format("rank {}/{} on {}", rank_, size_, host_), timeout_);
+  MPI_Comm_free(&watch_comm_);
   MPI_Comm_free(&local_comm_);
   MPI_Comm_free(&comm_);
   MPI_Finalize();
@@ -156,8 +176,8 @@ void World::wait(MPI_Request& request, const char* what, bool idle) const {
     check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
     if (done) return;
     if (!idle && backoff.elapsed() > timeout_) {
-      fail("{} waited {:.1f} s for {}; a peer may be dead, stopped or unreachable", name_of(rank_),
-           Seconds(backoff.elapsed()).count(), what);
+      const Seconds waited = backoff.elapsed();
+      fail("{} waited {:.1f} s for {}; {}", name_of(rank_), waited.count(), what, who_is_missing());
     }
     backoff.pause();
   }
@@ -273,22 +293,85 @@ void World::print_error(const std::string& message) const noexcept {
   }
 }
 
-void World::abort(const std::string& message, int exit_code) const noexcept {
+void World::set_device(const std::string& device) const {
+  const std::lock_guard lock(status_mutex_);
+  device_ = device;
+}
+
+void World::set_status(std::function<RankStatus()> status) const {
+  const std::lock_guard lock(status_mutex_);
+  status_ = std::move(status);
+}
+
+RankStatus World::own_status() const {
+  const std::unique_lock lock(status_mutex_, std::chrono::milliseconds(200));  // whoever holds it may be stuck
+  if (!lock.owns_lock() || !status_) return {0, "starting up or ending"};
+  return status_();
+}
+
+std::string World::whereabouts() const {
+  const std::string status = own_status().text;
+  const std::unique_lock lock(status_mutex_, std::chrono::milliseconds(200));
+  return fmt::format("pid {}{}, {}", getpid(), lock.owns_lock() && !device_.empty() ? ", " + device_ : "", status);
+}
+
+std::string World::who_is_missing() const {
+  if (roll_call_ == nullptr || size_ == 1) return "a peer may be dead, stopped or unreachable";
+  return RollCall::describe(roll_call_->ask(RollCall::Urgency::kCurious), [this](int r) { return name_of(r); });
+}
+
+bool World::everybody_answers() const {
+  if (roll_call_ == nullptr) return true;  // as far as can be known
+  const RollCall::ByRank answers = roll_call_->ask(RollCall::Urgency::kCurious);
+  return std::all_of(answers.begin(), answers.end(), [](const auto& answer) { return answer.has_value(); });
+}
+
+void World::give_up(const std::string& message, const std::function<void()>& before_end) const noexcept {
+  if (giving_up_.test_and_set()) {
+    while (true) pause();  // another thread is at it
+  }
+  std::string who;
+  try {
+    if (roll_call_ == nullptr) abort(message + "; " + who_is_missing(), 1, before_end);
+    const RollCall::ByRank answers = roll_call_->ask(RollCall::Urgency::kGivingUp);
+    // A lower rank that answers has been asked to speak for us.
+    if (std::any_of(answers.begin(), answers.begin() + rank_, [](const auto& answer) { return answer.has_value(); })) {
+      std::this_thread::sleep_for(kDeference);
+    }
+    who = "; " + RollCall::describe(answers, [this](int r) { return name_of(r); });
+  } catch (...) {  // out of memory: say what we can
+  }
+  abort(message + who, 1, before_end);
+}
+
+void World::await_abort() const noexcept {
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  abort("another rank of this host gave up, but did not end the job");
+}
+
+void World::abort(const std::string& message, int exit_code, const std::function<void()>& before_end) const noexcept {
   if (aborting_.test_and_set()) {
     while (true) pause();  // another thread is at it
   }
-  // An error that all ranks share should be told once: a higher rank lets the lower ones end the job first.
-  if (rank_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200 + 20 * std::min(rank_, 40)));
-  // The launcher ends a rank that others gave up on; its own view of the matter would be a second, wrong cause.
-  if (!StopSignal::any_received()) print_error(message);
   try {
     std::thread([exit_code] {
-      std::this_thread::sleep_for(std::chrono::seconds(5));
-      _exit(exit_code);  // stdio or MPI is stuck as well
+      std::this_thread::sleep_for(kAbortLimit);
+      _exit(exit_code);  // stdio or MPI is stuck
     }).detach();
   } catch (...) {
     _exit(exit_code);
   }
+  // An error that all ranks share should be told once: a higher rank lets the lower ones end the job first.
+  if (rank_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(200 + 20 * std::min(rank_, 40)));
+  // The launcher ends a rank that others gave up on; its own view of the matter would be a second, wrong cause.
+  if (!StopSignal::any_received()) {
+    try {
+      print_error(fmt::format("{} [{}]", message, whereabouts()));
+    } catch (...) {
+      print_error(message);
+    }
+  }
+  if (before_end) before_end();
   std::fflush(nullptr);
   if (size_ > 1) MPI_Abort(comm_, exit_code);
   _exit(exit_code);

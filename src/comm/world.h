@@ -11,9 +11,13 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/error.h"
+#include "comm/roll_call.h"
 
 namespace lockstep {
 
@@ -78,7 +82,21 @@ class World {
 
   // Prints `message` with rank and host, then ends every rank with this exit code, at once. Never returns.
   // Thread-safe. Of several ranks that abort at about the same time, the lowest speaks first and ends the others.
-  [[noreturn]] void abort(const std::string& message, int exit_code = 1) const noexcept;
+  // The line also says the process id, the device, and what set_status() gives. `before_end` runs after the message.
+  [[noreturn]] void abort(const std::string& message, int exit_code = 1,
+                          const std::function<void()>& before_end = {}) const noexcept;
+  // For a rank that knows that another one is about to abort and to say why: waits for that, and ends by itself if it does not
+  // come.
+  [[noreturn]] void await_abort() const noexcept;
+
+  // For the lines above. `status` is called by whatever thread aborts; empty: nothing to say.
+  void set_device(const std::string& device) const;
+  void set_status(std::function<RankStatus()> status) const;
+  // Asks all others; true where each of them answers.
+  bool everybody_answers() const;
+  // For a rank that has waited in vain: asks the others where they are, and aborts with `message` and who is missing or behind.
+  // Of several ranks that give up, and of all that still answer, the lowest speaks.
+  [[noreturn]] void give_up(const std::string& message, const std::function<void()>& before_end = {}) const noexcept;
 
   // What is wrong with MPI_COMM_WORLD, by what the launcher promised; empty: nothing.
   static std::string launcher_problem();
@@ -95,6 +113,9 @@ class World {
            const std::function<int(MPI_Request*)>& start) const;
   int64_t all_reduce(int64_t value, MPI_Op op, const char* what) const;
   void print_error(const std::string& message) const noexcept;
+  RankStatus own_status() const;
+  std::string whereabouts() const;
+  std::string who_is_missing() const;
   // The two halves of phase(): rank 0 collects everybody's state, the others wait for its verdict.
   struct Verdict;
   Verdict collect_states(const char* name, bool failed, int tag) const;
@@ -103,6 +124,7 @@ class World {
   const bool owns_mpi_;
   MPI_Comm comm_ = MPI_COMM_NULL;
   MPI_Comm local_comm_ = MPI_COMM_NULL;
+  MPI_Comm watch_comm_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   std::string host_;
   std::vector<std::string> hosts_;  // by rank
@@ -111,7 +133,17 @@ class World {
   int exceptions_at_start_ = 0;
   mutable int phase_number_ = 0;
   mutable std::vector<std::shared_ptr<void>> abandoned_;  // buffers of operations that passed their deadline
-  mutable std::atomic_flag aborting_;
+  mutable std::atomic_flag aborting_, giving_up_;
+  mutable std::timed_mutex status_mutex_;
+  mutable std::string device_;
+  mutable std::function<RankStatus()> status_;
+  std::unique_ptr<RollCall> roll_call_;  // last: its thread uses the others
+};
+
+// Another rank has given up and is about to say why and to end the job: leave it to that one (World::await_abort).
+class PeerAborted : public Error {
+ public:
+  PeerAborted() : Error("another rank of this host has given up") {}
 };
 
 // All ranks throw it together; the cause has been printed, or is the message. main() turns it into exit code 1 after an orderly

@@ -82,6 +82,7 @@ std::unique_ptr<ModelRunner> bring_up(const World& world, const EngineOptions& o
 
   OpenedDevice device = open_device(world, options);
   std::unique_ptr<Backend> backend = std::move(device.backend);
+  world.set_device(backend->description());
   const bool cuda = backend->kind() == DeviceKind::kCuda;
   for (const std::string& line : world.all_gather(backend->description(), "device descriptions")) {
     if (world.is_root()) spdlog::info("device: {}", line);

@@ -343,6 +343,7 @@ void serve_rank(const World& world, ModelRunner& runner, const EngineOptions& op
   watchdog.watch(runner.communicator());
   for (;;) {
     std::vector<std::byte> bytes;
+    watchdog.rest();
     world.broadcast(bytes, "the step plan", /*idle=*/true);
     const StepPlan plan = StepPlan::deserialize(bytes);
     const Watchdog::Guard guard(watchdog, describe(plan));

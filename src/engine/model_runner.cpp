@@ -123,6 +123,7 @@ void ModelRunner::launch(const StepPlan& plan) {
   check(plan.num_tokens() <= limits_.max_num_batched_tokens, "step {} has {} tokens; at most {} (--max-num-batched-tokens)",
         plan.step, plan.num_tokens(), limits_.max_num_batched_tokens);
   check(in_flight_.size() < max_in_flight(), "step {} is launched while {} are in flight", plan.step, in_flight_.size());
+  comm_->begin_step(plan.step);
   StepInputs in;
   InFlight flight;
   DecodeGraphs::Shape shape;

@@ -18,6 +18,7 @@
 #include "engine/open_device.h"
 #include "kernels/backend.h"
 #include "tools/bench_run.h"
+#include "tools/host_floor.h"
 #include "tools/measure_all_reduce.h"
 
 namespace lockstep {
@@ -83,6 +84,7 @@ int run_bench_comm(const World& world, const CommandLine& command_line) {
     for (const int64_t tokens : options.tokens) sizes.push_back(tokens * hidden_size * 2);
   }
   const std::unique_ptr<Backend> backend = open_device(world, engine).backend;
+  if (backend->kind() == DeviceKind::kCpu) log_host_floor(world);
   const auto largest = static_cast<size_t>(*std::max_element(sizes.begin(), sizes.end()));
   const auto transports = open_transports(world, *backend, engine.allreduce, largest);
   const std::vector<AllReduceWay> ways = ways_of(*backend, transports, largest);

@@ -10,6 +10,8 @@
 
 #include "base/log.h"
 #include "comm/host_communicator.h"
+#include "engine/engine.h"
+#include "mpi/odd_model.h"
 #include "mpi/world_fixture.h"
 
 namespace lockstep {
@@ -45,10 +47,37 @@ class FailurePrinter : public testing::EmptyTestEventListener {
   }
 }
 
+// An engine that idles and works by turns, for ever, for the tests of what happens meanwhile. Says "idle" once on rank 0.
+[[noreturn]] void idle_for_ever(const World& world, double step_timeout_s) {
+  try {
+    constexpr RunnerLimits kLimits{.max_num_seqs = 2, .max_num_batched_tokens = 16, .max_model_len = 64};
+    const auto runner = make_runner(odd_config(), world.size(), world.rank(), std::make_unique<HostCommunicator>(world, 1 << 16),
+                                    kLimits, /*num_blocks=*/40);
+    EngineOptions options;
+    options.step_timeout_s = step_timeout_s;
+    if (!world.is_root()) serve_rank(world, *runner, options);
+    Engine engine(world, *runner, options, nullptr);
+    std::puts("idle");
+    std::fflush(stdout);
+    while (true) {
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      SamplingParams params;
+      params.max_tokens = 20;
+      engine.add({1, 2, 3}, params);
+      while (engine.has_work()) engine.step();
+    }
+  } catch (const PeerAborted&) {
+    world.await_abort();
+  } catch (const std::exception& e) {
+    world.abort(e.what());
+  }
+}
+
 int run(int argc, char** argv) {
   World world(argc, argv);
   set_up_logging("warn", world.rank(), world.size(), world.host());
   if (argc > 1 && std::string_view(argv[1]) == "--for-ever") run_for_ever(world);
+  if (argc > 2 && std::string_view(argv[1]) == "--idle") idle_for_ever(world, std::stod(argv[2]));
   testing::InitGoogleTest(&argc, argv);
   WorldFixture::set_world(&world);
   if (!world.is_root()) {

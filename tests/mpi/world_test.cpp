@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "comm/ping_pong.h"
 #include "comm/watchdog.h"
 #include "mpi/world_fixture.h"
 
@@ -153,6 +154,37 @@ TEST_F(WorldTest, WaitHasADeadline) {
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("s for a late barrier"), std::string::npos) << e.what();
     EXPECT_NE(std::string(e.what()).find(fmt::format("rank {} on ", world().rank())), std::string::npos) << e.what();
+  }
+}
+
+TEST_F(WorldTest, ADeadlineNamesTheRankThatDoesNotAnswer) {
+  // All answer here: the threads that do so live while the main thread sleeps.
+  if (world().size() == 1) GTEST_SKIP() << "needs two ranks";
+  world().set_timeout(Seconds(0.2));
+  world().set_status([r = world().rank()] { return RankStatus{r == 0 ? 3 : 8, fmt::format("step {}", r)}; });
+  if (world().is_root()) {
+    sleep_s(2.5);
+  } else {
+    try {
+      world().barrier("rank 0");
+      ADD_FAILURE() << "the barrier did not wait";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find(fmt::format("behind: rank 0 on {} (step 0)", world().host())), std::string::npos)
+          << e.what();
+    }
+  }
+  world().set_status({});
+  world().set_timeout(Seconds(60.0));
+  if (world().is_root()) world().barrier("rank 0");
+}
+
+TEST_F(WorldTest, ACacheLineTakesLongerThanNothing) {
+  const double hop = measure_line_hop(world());
+  if (world().size() == 1) {
+    EXPECT_EQ(hop, 0.0);
+  } else {
+    EXPECT_GT(hop, 5e-9);
+    EXPECT_LT(hop, 0.1);
   }
 }
 

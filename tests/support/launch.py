@@ -31,9 +31,9 @@ def rank_command(mpirun, ranks, command):
     return [mpirun, *launcher_flags(mpirun), "-np", str(ranks), *map(str, command)]
 
 
-def start(command):
+def start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE):
     """A Popen in a process group of its own, output captured as text."""
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True,
                             env=environment(), start_new_session=True)
 
 

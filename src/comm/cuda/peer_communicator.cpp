@@ -152,7 +152,7 @@ void PeerCommunicator::reduce_in_staging(TensorView x) {
   }
 }
 
-bool PeerCommunicator::do_all_reduce_add_norm(TensorView x, const ResidualNorm& norm) {
+bool PeerCommunicator::do_all_reduce_add_norm(Ops& /*ops*/, TensorView x, const ResidualNorm& norm) {
   const cuda::SumNorm sum_norm{norm.out, norm.residual, any_vector(norm.bias), any_vector(norm.weight), norm.eps};
   if (!cuda::peer_norm_supports(x, sum_norm)) return false;
   const PeerMemory* const of_x = find(x.data, x.bytes());

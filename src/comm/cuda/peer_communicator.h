@@ -39,7 +39,7 @@ class PeerCommunicator : public Communicator {
  protected:
   void do_all_reduce(TensorView x) override;
   void do_all_gather(void* recv, const void* send, size_t bytes) override;
-  bool do_all_reduce_add_norm(TensorView x, const ResidualNorm& norm) override;
+  bool do_all_reduce_add_norm(Ops& ops, TensorView x, const ResidualNorm& norm) override;
 
  private:
   enum Way { kOneShot, kTwoShot };  // as algorithms() has them

@@ -1,0 +1,134 @@
+#include "comm/roll_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+constexpr int kQuestion = 1, kAnswer = 2;  // tags
+// How often a rank looks for questions, and how long the one that asks waits for answers.
+constexpr std::chrono::milliseconds kPeriod{100}, kPatience{1200};
+
+}  // namespace
+
+struct RollCall::Message {
+  int64_t urgency = 0;
+  int64_t position = 0;
+  std::array<char, 496> text{};
+};
+
+RollCall::RollCall(MPI_Comm comm, std::function<RankStatus()> own_status, std::function<void(int rank)> on_urgent)
+    : comm_(comm), own_status_(std::move(own_status)), on_urgent_(std::move(on_urgent)) {
+  MPI_Comm_rank(comm_, &rank_);
+  MPI_Comm_size(comm_, &size_);
+  if (size_ == 1) return;
+  thread_ = std::jthread([this](std::stop_token stop) {
+    std::mutex mutex;
+    std::condition_variable_any stopped;
+    std::unique_lock lock(mutex);
+    while (!stopped.wait_for(lock, stop, kPeriod, [] { return false; }) && !stop.stop_requested()) {
+      if (const auto asker = answer()) on_urgent_(*asker);
+    }
+  });
+}
+
+RollCall::~RollCall() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+}
+
+RollCall::Message RollCall::own_message() const {
+  const RankStatus status = own_status_();
+  Message message;
+  message.position = status.position;
+  std::memcpy(message.text.data(), status.text.data(), std::min(status.text.size(), message.text.size() - 1));
+  return message;
+}
+
+void RollCall::send(const Message& message, int to, int tag) {
+  const auto copy = std::make_shared<Message>(message);
+  MPI_Request request = MPI_REQUEST_NULL;
+  if (MPI_Isend(copy.get(), sizeof(Message), MPI_BYTE, to, tag, comm_, &request) != MPI_SUCCESS) return;
+  MPI_Request_free(&request);
+  const std::lock_guard lock(sent_mutex_);
+  sent_.push_back(copy);
+}
+
+// Matched probes: two threads may be here at once.
+bool RollCall::receive(int tag, Message& message, int& from) {
+  int found = 0;
+  MPI_Message handle = MPI_MESSAGE_NULL;
+  MPI_Status status;
+  if (MPI_Improbe(MPI_ANY_SOURCE, tag, comm_, &found, &handle, &status) != MPI_SUCCESS || !found) return false;
+  from = status.MPI_SOURCE;
+  if (MPI_Mrecv(&message, sizeof(Message), MPI_BYTE, &handle, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
+  message.text.back() = '\0';
+  return true;
+}
+
+std::optional<int> RollCall::answer() {
+  std::optional<int> urgent;
+  Message question;
+  int from = 0;
+  while (receive(kQuestion, question, from)) {
+    send(own_message(), from, kAnswer);
+    if (question.urgency == static_cast<int64_t>(Urgency::kGivingUp)) urgent = urgent ? std::min(*urgent, from) : from;
+  }
+  return urgent;
+}
+
+RollCall::ByRank RollCall::ask(Urgency urgency) {
+  const std::lock_guard lock(asking_);
+  ByRank by_rank(static_cast<size_t>(size_));
+  Message question = own_message();
+  by_rank[static_cast<size_t>(rank_)] = RankStatus{question.position, question.text.data()};
+  question.urgency = static_cast<int64_t>(urgency);
+  for (int r = 0; r < size_; ++r) {
+    if (r != rank_) send(question, r, kQuestion);
+  }
+  const auto start = std::chrono::steady_clock::now();
+  int missing = size_ - 1;
+  while (missing > 0 && std::chrono::steady_clock::now() - start < kPatience) {
+    answer();
+    Message message;
+    int from = 0;
+    if (!receive(kAnswer, message, from)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      continue;
+    }
+    auto& entry = by_rank[static_cast<size_t>(from)];
+    if (!entry) --missing;
+    entry = RankStatus{message.position, message.text.data()};
+  }
+  return by_rank;
+}
+
+std::string RollCall::describe(const ByRank& by_rank, const std::function<std::string(int rank)>& name_of) {
+  int64_t farthest = 0;
+  for (const auto& status : by_rank) {
+    if (status) farthest = std::max(farthest, status->position);
+  }
+  std::string missing, behind;
+  for (size_t r = 0; r < by_rank.size(); ++r) {
+    const std::string name = name_of(static_cast<int>(r));
+    if (!by_rank[r]) {
+      missing += (missing.empty() ? "" : ", ") + name;
+    } else if (by_rank[r]->position < farthest) {
+      behind += fmt::format("{}{} ({})", behind.empty() ? "" : ", ", name, by_rank[r]->text);
+    }
+  }
+  if (!missing.empty()) missing = "missing: " + missing + ", which may be dead, stopped or unreachable";
+  if (!behind.empty()) behind = "behind: " + behind;
+  if (missing.empty() && behind.empty()) return "every rank answers and is at the same place";
+  return missing + (missing.empty() || behind.empty() ? "" : "; ") + behind;
+}
+
+}  // namespace lockstep

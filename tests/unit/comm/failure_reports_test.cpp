@@ -1,0 +1,90 @@
+// What ranks say of each other when something is wrong.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/error.h"
+#include "comm/collective_log.h"
+#include "comm/faulty_communicator.h"
+#include "comm/roll_call.h"
+#include "comm/tick_board.h"
+
+namespace lockstep {
+namespace {
+
+std::string name(int rank) { return fmt::format("rank {} on node{}", rank, rank / 2); }
+
+TEST(RollCall, NamesWhoIsMissingAndWhoIsBehind) {
+  EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, std::nullopt, RankStatus{7, "c"}, std::nullopt}, name),
+            "missing: rank 1 on node0, rank 3 on node1, which may be dead, stopped or unreachable");
+  EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, RankStatus{5, "step 3"}, RankStatus{7, "c"}}, name),
+            "behind: rank 1 on node0 (step 3)");
+  EXPECT_EQ(RollCall::describe({RankStatus{6, "x"}, std::nullopt, RankStatus{7, "c"}}, name),
+            "missing: rank 1 on node0, which may be dead, stopped or unreachable; behind: rank 0 on node0 (x)");
+  EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, RankStatus{7, "b"}}, name), "every rank answers and is at the same place");
+}
+
+TEST(CollectiveLog, SaysWhereARankIs) {
+  CollectiveLog log;
+  EXPECT_EQ(log.text(true), "no collective yet");
+  log.begin_step(12);
+  log.begin(CollectiveLog::Kind::kAllReduce, 8192);
+  EXPECT_EQ(log.text(true),
+            "last collective completed: none; waiting in step 12, embedding, all_reduce 1 of the step, 8192 bytes");
+  log.end();
+  for (int i = 0; i < 2; ++i) {
+    log.begin(CollectiveLog::Kind::kAllReduce, 8192);
+    log.end();
+  }
+  EXPECT_EQ(log.text(true), "last collective completed: step 12, layer 0, all_reduce 3 of the step, 8192 bytes");
+  log.begin(CollectiveLog::Kind::kAllReduce, 8192);
+  EXPECT_EQ(log.text(true),
+            "last collective completed: step 12, layer 0, all_reduce 3 of the step, 8192 bytes; waiting in step 12, layer 1, "
+            "all_reduce 4 of the step, 8192 bytes");
+  EXPECT_EQ(log.text(false), "last collective started: step 12, layer 1, all_reduce 4 of the step, 8192 bytes");
+  EXPECT_EQ(log.num_begun(), 4);
+  log.end();
+  log.begin_step(13);
+  log.begin(CollectiveLog::Kind::kAllGather, 60);
+  log.end();
+  EXPECT_EQ(log.text(true), "last collective completed: step 13, all_gather 1 of the step, 60 bytes");
+}
+
+TEST(TickBoard, TellsARankThatIsElsewhere) {
+  alignas(128) std::byte memory[1024] = {};
+  ASSERT_GE(sizeof(memory), TickBoard::bytes_needed(2));
+  TickBoard a(memory, 0), b(memory, 1);
+  const CollectivePosition reduce{3, CollectivePosition::Kind::kAllReduce, 5, 144};
+  CollectivePosition gather = reduce;
+  gather.kind = CollectivePosition::Kind::kAllGather;
+  a.begin_collective(reduce.packed());
+  b.begin_collective(reduce.packed());
+  for (uint32_t tick = 1; tick < 40; ++tick) {
+    ASSERT_EQ(a.publish(), tick);
+    ASSERT_EQ(b.publish(), tick);
+    ASSERT_EQ(a.wait(1, tick, {}), TickBoard::Outcome::kArrived);
+    ASSERT_TRUE(a.same_place(1, tick));
+  }
+  b.begin_collective(gather.packed());
+  b.publish();
+  a.publish();
+  EXPECT_FALSE(a.same_place(1, 40));
+  EXPECT_TRUE(a.same_place(1, 39)) << "what came before was right";
+  EXPECT_EQ(CollectivePosition::unpacked(a.place_of(1)).text(), "step 3, all_gather 5 of the step, 144 bytes");
+}
+
+TEST(Fault, IsParsedOrRefused) {
+  const Fault fault = Fault::parse("2:130:slow=50");
+  EXPECT_EQ(fault.rank, 2);
+  EXPECT_EQ(fault.number, 130);
+  EXPECT_EQ(fault.kind, Fault::Kind::kSlow);
+  EXPECT_EQ(fault.slow_ms, 50);
+  for (const char* text : {"", "1", "1:2", "1:2:", "1:2:jump", "x:2:skip", "1::skip", "1:-2:skip", "1:2:slow=", "1:2:slow=x"}) {
+    EXPECT_THROW(Fault::parse(text), Error) << text;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -116,17 +116,27 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
   for (const auto& status : by_rank) {
     if (status) farthest = std::max(farthest, status->position);
   }
-  std::string missing, behind;
+  std::string missing, behind, ahead, slow;
+  size_t num_behind = 0, num_ahead = 0;
   for (size_t r = 0; r < by_rank.size(); ++r) {
     const std::string name = name_of(static_cast<int>(r));
     if (!by_rank[r]) {
       missing += (missing.empty() ? "" : ", ") + name;
     } else if (by_rank[r]->position < farthest) {
       behind += fmt::format("{}{} ({})", behind.empty() ? "" : ", ", name, by_rank[r]->text);
+      slow += (slow.empty() ? "" : ", ") + name;
+      ++num_behind;
+    } else {
+      ahead += fmt::format("{}{} ({})", ahead.empty() ? "" : ", ", name, by_rank[r]->text);
+      ++num_ahead;
     }
   }
   if (!missing.empty()) missing = "missing: " + missing + ", which may be dead, stopped or unreachable";
-  if (!behind.empty()) behind = "behind: " + behind;
+  if (num_ahead < num_behind) {
+    behind = fmt::format("ahead of the others: {}, which may have repeated a collective, unless these are slow: {}", ahead, slow);
+  } else if (!behind.empty()) {
+    behind = "behind: " + behind;
+  }
   if (missing.empty() && behind.empty()) return "every rank answers and is at the same place";
   return missing + (missing.empty() || behind.empty() ? "" : "; ") + behind;
 }

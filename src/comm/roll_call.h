@@ -41,7 +41,7 @@ class RollCall {
   ByRank ask(Urgency urgency);
 
   // "missing: rank 1 on a; behind: rank 2 on b (step 3, …)", or that all are at the same place. Ranks are behind that have begun
-  // fewer collectives than the farthest.
+  // fewer collectives than the farthest; where most are, those that are ahead of them are named first.
   static std::string describe(const ByRank& by_rank, const std::function<std::string(int rank)>& name_of);
 
  private:

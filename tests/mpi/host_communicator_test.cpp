@@ -119,7 +119,7 @@ TEST_P(HostCommunicatorTest, CountsCallsAndBytes) {
   EXPECT_EQ(comm->counters().all_reduce_bytes, 12'000);
   EXPECT_EQ(comm->counters().all_gather_calls, 1);
   EXPECT_EQ(comm->counters().all_gather_bytes, 24);
-  EXPECT_EQ(comm->last_collective(), "all_gather number 1, 24 bytes");
+  EXPECT_EQ(comm->last_collective(), "last collective completed: step 0, all_gather 1 of the step, 24 bytes");
   EXPECT_THROW(comm->all_reduce({x.data(), DType::kFloat32, 10, 50, 100}), Error) << "not contiguous";
   EXPECT_THROW(comm->all_reduce({x.data(), DType::kInt32, 1, 100}), Error);
 }

@@ -23,6 +23,10 @@ TEST(RollCall, NamesWhoIsMissingAndWhoIsBehind) {
             "behind: rank 1 on node0 (step 3)");
   EXPECT_EQ(RollCall::describe({RankStatus{6, "x"}, std::nullopt, RankStatus{7, "c"}}, name),
             "missing: rank 1 on node0, which may be dead, stopped or unreachable; behind: rank 0 on node0 (x)");
+  EXPECT_EQ(
+      RollCall::describe({RankStatus{6, "a"}, RankStatus{7, "b"}, RankStatus{6, "c"}}, name),
+      "ahead of the others: rank 1 on node0 (b), which may have repeated a collective, unless these are slow: rank 0 on node0, "
+      "rank 2 on node1");
   EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, RankStatus{7, "b"}}, name), "every rank answers and is at the same place");
 }
 

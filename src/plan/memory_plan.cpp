@@ -17,8 +17,8 @@ constexpr int64_t kNcclBytes = int64_t{192} << 20;
 constexpr int64_t kGraphNodeBytes = 8 << 10;
 constexpr int64_t kKernelsPerLayer = 8, kKernelsBesideLayers = 8;
 
-int64_t collective_bytes(const PlannedModel& model, int tp, int gpus_per_node, const RunnerLimits& limits,
-                         AllReduceChoice choice, bool nvlink) {
+int64_t collective_bytes(const PlannedModel& model, int tp, int gpus_per_node, const RunnerLimits& limits, AllReduceChoice choice,
+                         bool nvlink) {
   if (tp == 1) return 0;
   TransportFacts facts;
   facts.choice = choice;

@@ -69,8 +69,8 @@ TEST(MemoryPlanTest, ThePoolTakesWhatIsLeft) {
   EXPECT_EQ(m.kv_pool, m.kv_pool_tokens * 131072);
   EXPECT_EQ(m.collectives, 0);
   EXPECT_EQ(m.workspace, static_cast<int64_t>(cuda::workspace_bytes(132)));
-  // Two ranks exchange over NCCL, or where NVLink joins them, or as asked for over peer memory: mailboxes and three slots of 4 MiB, as a step
-  // of 8192 tokens is larger.
+  // Two ranks exchange over NCCL, or where NVLink joins them, or as asked for over peer memory: mailboxes and three slots of 4
+  // MiB, as a step of 8192 tokens is larger.
   const MemoryPlan two = plan(model, "h100-80gb", 2, need(8192, 1));
   EXPECT_GT(two.collectives, 0);
   MemoryNeed peer = need(8192, 1);

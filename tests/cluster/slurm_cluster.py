@@ -147,7 +147,7 @@ ReturnToService=2
 JobRequeue=1
 MailProg=/bin/true
 {nodes}
-PartitionName=all Nodes={','.join(NODES)} Default=YES MaxTime=60 State=UP
+PartitionName=all Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP
 """)
 
     def _make_network(self):

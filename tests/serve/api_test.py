@@ -154,7 +154,7 @@ def check_errors(client, openai):
     refused(openai.BadRequestError, 400, ["temperature", "-1"], temperature=-1)
     refused(openai.BadRequestError, 400, ["messages"], messages=[])
     refused(openai.BadRequestError, 400, ["context", "512"], messages=[{"role": "user", "content": "x" * 600}])
-    refused(openai.BadRequestError, 400, ["response_format"], response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "odd"}}})
+    refused(openai.BadRequestError, 400, ["JSON schema", "/type", "odd"], response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "odd"}}})
     refused(openai.BadRequestError, 400, ["bogus"], extra_body={"bogus": 1})
     refused(openai.BadRequestError, 400, ["256"], logit_bias={"256": 1})
 

@@ -37,6 +37,11 @@ def say(text):
     print(f"[{time.monotonic() - START:5.1f} s] {text}", flush=True)
 
 
+def whole_lines(path):
+    """What has its end. Answers may hold characters that str.splitlines() takes for line ends, and may be written while we read."""
+    return path.read_text().split("\n")[:-1]
+
+
 START = time.monotonic()
 
 
@@ -90,7 +95,7 @@ class Test:
     def generate(self):
         number = self.submit("generate", ONE_RANK_A_NODE, {"PROMPTS": self.prompts, "MAX_TOKENS": 5}, "--threads", "1")
         log = self.finish("generate", number)
-        lines = [json.loads(line) for line in (self.work / f"results-{number}.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in whole_lines(self.work / f"results-{number}.jsonl")]
         expect(len(lines) == 3, f"{len(lines)} results\n{log}")
         for node in NODES:
             expect(f"on {node}: read" in log, f"no rank on {node}\n{log}")
@@ -110,7 +115,7 @@ class Test:
         source, output = self.requests("small.jsonl", 30, 8), self.work / "small-out.jsonl"
         number = self.submit("batch", ONE_RANK_A_NODE, {"INPUT": source, "OUTPUT": output}, "--threads", "1")
         self.finish("batch", number)
-        answers = [json.loads(line)["custom_id"] for line in output.read_text().splitlines()]
+        answers = [json.loads(line)["custom_id"] for line in whole_lines(output)]
         expect(sorted(answers) == sorted(f"r{i}" for i in range(30)), answers)
 
     def batch_array(self):
@@ -120,7 +125,7 @@ class Test:
         for task in done:
             job = self.cluster.wait_job(task)
             expect(job["JobState"] == "COMPLETED", f"{task}: {job}")
-        answers = [json.loads(line)["custom_id"] for i in range(2) for line in Path(f"{output}.{i}").read_text().splitlines()]
+        answers = [json.loads(line)["custom_id"] for i in range(2) for line in whole_lines(Path(f"{output}.{i}"))]
         expect(sorted(answers) == sorted(f"r{i}" for i in range(11)), answers)
 
     def bench(self):
@@ -179,8 +184,7 @@ class Test:
                 ps = subprocess.run(self.cluster.on_node(node, "pgrep", "-fc", "cancelled.jsonl"), capture_output=True, text=True)
                 return ps.stdout.strip() == "0"
             wait_for(f"the end of all ranks on {node}", gone, 20)
-        text = output.read_text()
-        for line in text[:text.rfind("\n") + 1].splitlines():
+        for line in whole_lines(output):
             json.loads(line)
 
     def time_limit(self, number):
@@ -199,8 +203,8 @@ class Test:
 
     def node_dies(self, number):
         """Of a running batch, which Slurm requeues: the rank that is left ends, and the job goes on when the node is back."""
-        grown = len(self.long_output.read_text().splitlines())
-        wait_for("more answers", lambda: len(self.long_output.read_text().splitlines()) > grown, 40)
+        grown = len(whole_lines(self.long_output))
+        wait_for("more answers", lambda: len(whole_lines(self.long_output)) > grown, 40)
         self.cluster.kill_node("node2")
         say("node2 is dead")
 
@@ -212,9 +216,7 @@ class Test:
         expect(ps.stdout.strip() == "0", f"{ps.stdout.strip()} processes are left on node1")
         self.cluster.start_node("node2")
         wait_for("node2 back", lambda: self.cluster.node_states().get("node2") in ("idle", "mix", "alloc"), 40)
-        # Read once: the job may be writing again. What has no end yet is not a line.
-        text = self.long_output.read_text()
-        ids = [json.loads(line)["custom_id"] for line in text[:text.rfind("\n") + 1].splitlines()]
+        ids = [json.loads(line)["custom_id"] for line in whole_lines(self.long_output)]
         expect(len(ids) == len(set(ids)), "an answer is there twice")
         self.cluster.slurm("scancel", number)
         self.cluster.wait_job(number, timeout=30)

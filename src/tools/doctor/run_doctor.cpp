@@ -47,8 +47,12 @@ class Doctor {
   int run() {
     examine_facts();
     examine_messages();
-    if (!line_.engine.model.empty()) examine_model();
-    if (can_compute_) examine_devices();
+    if (alike_) {
+      if (!line_.engine.model.empty()) examine_model();
+      if (can_compute_) examine_devices();
+    } else {
+      add({of_all(examination_.job(), "model and devices", {Status::kSkip, "not run: the ranks' command lines differ", "", ""})});
+    }
     return examination_.finish(world_.is_root() ? recommend(examination_.job(), line_) : Recommendation{});
   }
 
@@ -66,7 +70,11 @@ class Doctor {
         job.ranks.push_back(facts_from_text(text));
       job.tensor_parallel_size = line_.engine.tensor_parallel_size;
       decide_device(job);
-      if (!line_.engine.model.empty()) {
+      // What follows is decided by the command line on each rank, and would leave ranks waiting for others that do something
+      // else.
+      const auto is_like_first = [&](const RankFacts& r) { return r.launch.arguments == job.ranks.front().launch.arguments; };
+      alike_ = std::all_of(job.ranks.begin(), job.ranks.end(), is_like_first);
+      if (alike_ && !line_.engine.model.empty()) {
         model_ = load_model(line_);
         for (const std::string& text : world_.all_gather(to_text(model_.facts), "the model on all ranks"))
           models_.push_back(model_facts_from_text(text));
@@ -225,6 +233,7 @@ class Doctor {
   std::string need_problem_;
   Findings kind_of_device_;
   bool can_compute_ = false;
+  bool alike_ = true;  // the command lines of all ranks
   double slowest_link_ = 0.0;
 };
 

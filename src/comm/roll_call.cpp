@@ -1,6 +1,7 @@
 #include "comm/roll_call.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +9,8 @@
 #include <condition_variable>
 #include <cstring>
 #include <utility>
+
+#include "comm/rank_position.h"
 
 namespace lockstep {
 namespace {
@@ -112,33 +115,51 @@ RollCall::ByRank RollCall::ask(Urgency urgency) {
 }
 
 std::string RollCall::describe(const ByRank& by_rank, const std::function<std::string(int rank)>& name_of) {
+  const auto add = [](std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; };
   int64_t farthest = 0;
   for (const auto& status : by_rank) {
-    if (status) farthest = std::max(farthest, status->position);
+    if (status) farthest = std::max(farthest, RankPosition::unpacked(status->position).begun);
   }
-  std::string missing, behind, ahead, slow;
+  // In lockstep, who is in an earlier step than another has begun fewer collectives.
+  const auto is_out_of_step = [&](const RankPosition& mine) {
+    return std::any_of(by_rank.begin(), by_rank.end(), [&](const auto& status) {
+      if (!status) return false;
+      const RankPosition other = RankPosition::unpacked(status->position);
+      return other.step > mine.step && other.begun <= mine.begun;
+    });
+  };
+  std::string missing, out_of_step, behind, ahead, slow;
   size_t num_behind = 0, num_ahead = 0;
   for (size_t r = 0; r < by_rank.size(); ++r) {
     const std::string name = name_of(static_cast<int>(r));
     if (!by_rank[r]) {
-      missing += (missing.empty() ? "" : ", ") + name;
-    } else if (by_rank[r]->position < farthest) {
-      behind += fmt::format("{}{} ({})", behind.empty() ? "" : ", ", name, by_rank[r]->text);
-      slow += (slow.empty() ? "" : ", ") + name;
+      add(missing, name);
+      continue;
+    }
+    const RankPosition position = RankPosition::unpacked(by_rank[r]->position);
+    const std::string where = fmt::format("{} ({})", name, by_rank[r]->text);
+    if (is_out_of_step(position)) {
+      add(out_of_step, where);
+    } else if (position.begun < farthest) {
+      add(behind, where);
+      add(slow, name);
       ++num_behind;
     } else {
-      ahead += fmt::format("{}{} ({})", ahead.empty() ? "" : ", ", name, by_rank[r]->text);
+      add(ahead, where);
       ++num_ahead;
     }
   }
-  if (!missing.empty()) missing = "missing: " + missing + ", which may be dead, stopped or unreachable";
-  if (num_ahead < num_behind) {
-    behind = fmt::format("ahead of the others: {}, which may have repeated a collective, unless these are slow: {}", ahead, slow);
+  std::vector<std::string> parts;
+  if (!missing.empty()) parts.push_back("missing: " + missing + ", which may be dead, stopped or unreachable");
+  if (!out_of_step.empty()) {
+    parts.push_back("out of step: " + out_of_step + ", which may have repeated a collective");
+  } else if (num_ahead < num_behind) {
+    parts.push_back(
+        fmt::format("ahead of the others: {}, which may have repeated a collective, unless these are slow: {}", ahead, slow));
   } else if (!behind.empty()) {
-    behind = "behind: " + behind;
+    parts.push_back("behind: " + behind);
   }
-  if (missing.empty() && behind.empty()) return "every rank answers and is at the same place";
-  return missing + (missing.empty() || behind.empty() ? "" : "; ") + behind;
+  return parts.empty() ? "every rank answers and is at the same place" : fmt::format("{}", fmt::join(parts, "; "));
 }
 
 }  // namespace lockstep

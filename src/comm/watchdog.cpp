@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "comm/communicator.h"
+#include "comm/rank_position.h"
 
 namespace lockstep {
 namespace {
@@ -76,11 +77,14 @@ void Watchdog::forgive(Clock::duration gap) {
 
 RankStatus Watchdog::status() const {
   const std::lock_guard lock(mutex_);
+  RankPosition position;
   RankStatus status{0, (armed_ ? "" : "after ") + what_};
   for (Communicator* c : communicators_) {
-    status.position += c->log().num_begun();
+    position.begun += c->log().num_begun();
+    position.step = CollectivePosition::unpacked(c->log().current()).step;
     status.text += "; " + c->last_collective();
   }
+  status.position = position.packed();
   return status;
 }
 

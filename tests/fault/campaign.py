@@ -303,8 +303,9 @@ def skips(args, directory, rng):
 
 def repeats(args, directory, rng):
     # After the last collective of a step that samples nothing, the others wait for the next step, and no two ranks meet.
-    trial = broken_collective(args, directory, rng, "repeat", r"not in the same collective|ahead of the others")
+    trial = broken_collective(args, directory, rng, "repeat", r"not in the same collective|ahead of the others|out of step")
     expect(f"repeated one: rank {trial.victim} on" in trial.job.text() or f"others: rank {trial.victim} on" in trial.job.text() or
+           f"out of step: rank {trial.victim} on" in trial.job.text() or
            args.ranks < 3, f"not rank {trial.victim} first\n{trial.job.text()}")
     return trial
 

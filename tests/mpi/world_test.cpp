@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "comm/ping_pong.h"
+#include "comm/rank_position.h"
 #include "comm/watchdog.h"
 #include "mpi/world_fixture.h"
 
@@ -161,7 +162,9 @@ TEST_F(WorldTest, ADeadlineNamesTheRankThatDoesNotAnswer) {
   // All answer here: the threads that do so live while the main thread sleeps.
   if (world().size() == 1) GTEST_SKIP() << "needs two ranks";
   world().set_timeout(Seconds(0.2));
-  world().set_status([r = world().rank()] { return RankStatus{r == 0 ? 3 : 8, fmt::format("step {}", r)}; });
+  world().set_status([r = world().rank()] {
+    return RankStatus{RankPosition{r == 0 ? 3 : 8, 1}.packed(), fmt::format("step {}", r)};
+  });
   if (world().is_root()) {
     sleep_s(2.5);
   } else {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "comm/collective_log.h"
 #include "comm/faulty_communicator.h"
+#include "comm/rank_position.h"
 #include "comm/roll_call.h"
 #include "comm/tick_board.h"
 
@@ -16,18 +17,27 @@ namespace {
 
 std::string name(int rank) { return fmt::format("rank {} on node{}", rank, rank / 2); }
 
+RankStatus at(int64_t begun, int64_t step, const char* text) { return {RankPosition{begun, step}.packed(), text}; }
+
+TEST(RollCall, NamesTheRankThatWaitsInAStepThatOthersHaveLeft) {
+  // Rank 2 has repeated the last collective of step 3; rank 1 has begun step 4, and rank 0 waits for rank 2 to take its plan.
+  EXPECT_EQ(RollCall::describe({at(25, 3, "a"), at(26, 4, "b"), at(26, 3, "c")}, name),
+            "out of step: rank 2 on node1 (c), which may have repeated a collective");
+  EXPECT_EQ(RollCall::describe({at(26, 4, "a"), at(26, 4, "b"), at(25, 3, "c")}, name), "behind: rank 2 on node1 (c)")
+      << "late, but in order";
+}
+
 TEST(RollCall, NamesWhoIsMissingAndWhoIsBehind) {
-  EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, std::nullopt, RankStatus{7, "c"}, std::nullopt}, name),
+  EXPECT_EQ(RollCall::describe({at(7, 3, "a"), std::nullopt, at(7, 3, "c"), std::nullopt}, name),
             "missing: rank 1 on node0, rank 3 on node1, which may be dead, stopped or unreachable");
-  EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, RankStatus{5, "step 3"}, RankStatus{7, "c"}}, name),
-            "behind: rank 1 on node0 (step 3)");
-  EXPECT_EQ(RollCall::describe({RankStatus{6, "x"}, std::nullopt, RankStatus{7, "c"}}, name),
+  EXPECT_EQ(RollCall::describe({at(7, 3, "a"), at(5, 3, "step 3"), at(7, 3, "c")}, name), "behind: rank 1 on node0 (step 3)");
+  EXPECT_EQ(RollCall::describe({at(6, 3, "x"), std::nullopt, at(7, 3, "c")}, name),
             "missing: rank 1 on node0, which may be dead, stopped or unreachable; behind: rank 0 on node0 (x)");
   EXPECT_EQ(
-      RollCall::describe({RankStatus{6, "a"}, RankStatus{7, "b"}, RankStatus{6, "c"}}, name),
+      RollCall::describe({at(6, 3, "a"), at(7, 3, "b"), at(6, 3, "c")}, name),
       "ahead of the others: rank 1 on node0 (b), which may have repeated a collective, unless these are slow: rank 0 on node0, "
       "rank 2 on node1");
-  EXPECT_EQ(RollCall::describe({RankStatus{7, "a"}, RankStatus{7, "b"}}, name), "every rank answers and is at the same place");
+  EXPECT_EQ(RollCall::describe({at(7, 3, "a"), at(7, 3, "b")}, name), "every rank answers and is at the same place");
 }
 
 TEST(CollectiveLog, SaysWhereARankIs) {

@@ -271,7 +271,8 @@ TEST(CommandLineTest, WhatIsMissingOrTooMuchIsRefused) {
   expect_refused({"inspect", "a", "b"}, {"b"});
   expect_refused({"bench"}, {"subcommand"});
   for (const char* which : {"latency", "prefill", "throughput", "kernels"}) expect_refused({"bench", which}, {"--model"});
-  expect_refused({"bench", "comm", "--model", "m"}, {"--model"});
+  expect_refused({"bench", "comm", "--model"}, {"--model"});
+  expect_refused({"bench", "comm", "--max-num-seqs", "4"}, {"--max-num-seqs"});
   expect_refused({"tokenize"}, {"--model"});
   expect_refused({"config"}, {"--model"});
 }
@@ -327,6 +328,9 @@ TEST(CommandLineTest, Benchmarks) {
 }
 
 TEST(CommandLineTest, OtherCommands) {
+  const CommandLine with_model = parsed({"bench", "comm", "--model", "m", "--tokens", "1,64"});
+  EXPECT_EQ(with_model.engine.model, "m");
+  EXPECT_EQ(with_model.bench_comm.tokens, (std::vector<int64_t>{1, 64}));
   const CommandLine comm = parsed({"bench", "comm", "--sizes", "8192,65536", "--repeats", "3", "--device", "cpu"});
   EXPECT_EQ(comm.command, Command::kBenchComm);
   EXPECT_EQ(comm.bench_comm.sizes, (std::vector<int64_t>{8192, 65536}));

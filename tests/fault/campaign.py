@@ -381,7 +381,10 @@ def launcher_killed(args, directory, rng):
     while trial.job.marked() and time.monotonic() - since < SLACK_S:
         time.sleep(0.05)
     trial.job.end(SLACK_S + 1, since)
-    # mpirun's own directory stays: it was killed.
+    # What is Open MPI's own stays, its directory and its segments: mpirun was killed, and its library ends a rank that loses it with
+    # _exit(), mostly before our ParentWatch has noticed and removed them. docs/troubleshooting.md says so.
+    for segment in left_in("/dev/shm", "vader_segment.*") - args.shm_before:
+        os.unlink(Path("/dev/shm") / segment)
     shutil.rmtree(trial.job.scratch, ignore_errors=True)
     trial.job.scratch.mkdir()
     return trial
@@ -444,7 +447,7 @@ CASES = {case.__name__: case for case in (kill, segv, stop, throws, crashes_insi
 
 def run_once(args, name, seed):
     rng = random.Random(f"{name} {seed}")
-    before = left_in("/dev/shm", "*")
+    before = args.shm_before = left_in("/dev/shm", "*")
     with tempfile.TemporaryDirectory(prefix="lockstep-campaign-") as directory:
         trial = CASES[name](args, Path(directory), rng)
         left = left_in("/dev/shm", "lockstep*", "vader*", "sem.*") - before

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from pathlib import Path
 
@@ -127,7 +128,12 @@ class Terminal:
             self.read_some(0.2)
         return found + len(what)
 
-    def type(self, text):
+    def type(self, text, editing=True):
+        """editing: wait until keys go to the line editor. Before that the terminal itself takes Ctrl-D and backspace for its own."""
+        stop = time.monotonic() + LIMIT
+        while editing and termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            expect(time.monotonic() < stop, f"the chat does not edit lines; the terminal shows {self.text!r}")
+            self.read_some(0.02)
         os.write(self.fd, text)
 
     def end(self):
@@ -169,7 +175,7 @@ def check_interrupt(args, model):
     at = t.wait_for(b"\n", at)
     while len(t.text) < at + 40:
         t.read_some(0.2)
-    t.type(b"\x03")
+    t.type(b"\x03", editing=False)
     at = t.wait_for(b"[stopped]", at)
     at = t.wait_for(b"> ", at)
     t.type(b"/stats\n")
@@ -179,7 +185,8 @@ def check_interrupt(args, model):
     while len(t.text) < at + 40:
         t.read_some(0.2)
     os.kill(t.pid, signal.SIGTERM)
-    expect(t.end() == 128 + signal.SIGTERM, "SIGTERM ends the chat")
+    code = t.end()
+    expect(code == 128 + signal.SIGTERM, f"SIGTERM ends the chat with {code}; the terminal shows {t.text[-300:]!r}")
 
 
 def main():

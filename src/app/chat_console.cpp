@@ -1,6 +1,7 @@
 #include "app/chat_console.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -31,9 +32,14 @@ constexpr const char* kHelp =
     "Ctrl-C stops the answer.\n";
 constexpr std::string_view kQuotes = "\"\"\"";
 
+// Past stdio, which loses what a signal interrupts; the line editor flushes what it writes.
 void put(std::string_view text) {
-  const bool ok = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  check(ok, "stdout cannot be written: {}", std::strerror(errno));
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    check(written >= 0, "stdout cannot be written: {}", std::strerror(errno));
+    text.remove_prefix(static_cast<size_t>(written));
+  }
 }
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }

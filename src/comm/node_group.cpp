@@ -29,18 +29,11 @@ NodeGroup::NodeGroup(const World& world, const std::vector<int>& node_of, size_t
   const size_t rank_bytes = slot_bytes_ * kSlots;
   const size_t total = board_bytes_ + rank_bytes * ranks_.size();
 
-  // Everybody is here before the segment gets its name, so that the name lives for moments only.
-  world.barrier("shared memory: start");
-  agree(world, "shared memory: create", [&] {
-    if (is_leader()) memory_ = SharedMemory::create(total);
-  });
-  const auto names = world.all_gather(is_leader() ? memory_.name() : "", "shared memory: exchange of names");
-  agree(world, "shared memory: attach", [&] {
-    if (!is_leader()) memory_ = SharedMemory::attach(names[static_cast<size_t>(ranks_[0])], total);
+  memory_ = SharedMemory::share(world, ranks_[0], total);
+  agree(world, "shared memory: reserve", [&] {
     if (is_leader()) memory_.reserve(0, board_bytes_);
     memory_.reserve(board_bytes_ + rank_bytes * static_cast<size_t>(index_), rank_bytes);
   });
-  memory_.remove_name();
   board_ = TickBoard(memory_.data(), index_);
 }
 

@@ -36,24 +36,15 @@ void wait_for(const Line& line, uint32_t count, Clock::time_point deadline) {
 
 double measure_line_hop(const World& world) {
   constexpr size_t kBytes = 2 * sizeof(Line);
-  SharedMemory memory;
   const bool plays = world.local_size() > 1 && world.local_rank() < 2;
-  agree(world, "shared memory: create", [&] {
-    if (plays && world.local_rank() == 0) {
-      memory = SharedMemory::create(kBytes);
-      memory.reserve(0, kBytes);
-    }
+  int first = -1;  // of this host
+  for (int r = world.rank(); plays && r >= 0; --r) {
+    if (world.host_of(r) == world.host()) first = r;
+  }
+  SharedMemory memory = SharedMemory::share(world, first, kBytes);
+  agree(world, "shared memory: reserve", [&] {
+    if (plays) memory.reserve(0, kBytes);
   });
-  const auto names = world.all_gather(memory.name(), "shared memory: exchange of names");
-  agree(world, "shared memory: attach", [&] {
-    if (!plays || world.local_rank() == 0) return;
-    for (int r = 0; r < world.rank(); ++r) {
-      const std::string& name = names[static_cast<size_t>(r)];
-      if (!name.empty() && world.host_of(r) == world.host()) memory = SharedMemory::attach(name, kBytes);
-    }
-    check(memory.data() != nullptr, "the first rank of this host has made no shared memory");
-  });
-  memory.remove_name();
   world.barrier("ping-pong");
 
   double hop = 0.0;

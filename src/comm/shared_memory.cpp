@@ -6,15 +6,19 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <random>
 #include <utility>
 
 #include "base/error.h"
+#include "comm/agree.h"
 
 namespace lockstep {
 namespace {
+
+constexpr const char* kDirectory = "/dev/shm";
 
 double mib(double bytes) { return bytes / (1024.0 * 1024.0); }
 
@@ -36,43 +40,92 @@ void SharedMemory::swap(SharedMemory& other) noexcept {
 
 void SharedMemory::map(size_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
-  check(data != MAP_FAILED, "shared memory {}: cannot map {:.1f} MiB: {}", name_, mib(static_cast<double>(bytes)),
-        std::strerror(errno));
+  check(data != MAP_FAILED, "shared memory: cannot map {:.1f} MiB: {}", mib(static_cast<double>(bytes)), std::strerror(errno));
   data_ = static_cast<std::byte*>(data);
   bytes_ = bytes;
 }
 
+void SharedMemory::map_opened(size_t bytes) {
+  struct stat status {};
+  check(fstat(file_, &status) == 0 && static_cast<size_t>(status.st_size) == bytes,
+        "shared memory: {} bytes long, expected {}; do the ranks run the same build with the same options?", status.st_size,
+        bytes);
+  map(bytes);
+}
+
 SharedMemory SharedMemory::create(size_t bytes) {
   SharedMemory memory;
-  std::random_device random;
-  for (int attempt = 0; attempt < 16 && memory.file_ < 0; ++attempt) {
-    memory.name_ = fmt::format("/lockstep-{}-{:08x}{:08x}", getpid(), random(), random());
-    memory.file_ = shm_open(memory.name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (memory.file_ < 0 && errno != EEXIST) break;
-  }
-  check(memory.file_ >= 0, "shared memory {}: cannot create: {} (is /dev/shm mounted and writable?)", memory.name_,
+  memory.file_ = ::open(kDirectory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  check(memory.file_ >= 0, "shared memory: cannot create a file in {}: {} (is it a tmpfs, mounted and writable?)", kDirectory,
         std::strerror(errno));
-  memory.named_ = true;
   const bool sized = ftruncate(memory.file_, static_cast<off_t>(bytes)) == 0;  // before errno is read
-  check(sized, "shared memory {}: cannot set the size to {:.1f} MiB: {}", memory.name_, mib(static_cast<double>(bytes)),
-        std::strerror(errno));
+  check(sized, "shared memory: cannot set the size to {:.1f} MiB: {}", mib(static_cast<double>(bytes)), std::strerror(errno));
   memory.map(bytes);
   return memory;
 }
 
-SharedMemory SharedMemory::attach(const std::string& name, size_t bytes) {
+// The path alone is not enough: in another PID namespace it is another process's.
+std::string SharedMemory::address() const {
+  struct stat status {};
+  check(fstat(file_, &status) == 0, "shared memory: {}", std::strerror(errno));
+  return fmt::format("{}:{}:/proc/{}/fd/{}", status.st_dev, status.st_ino, getpid(), file_);
+}
+
+SharedMemory SharedMemory::reach(const std::string& address, size_t bytes) {
+  SharedMemory memory;
+  struct stat status {};
+  const std::string path = address.substr(std::min(address.find('/'), address.size()));
+  memory.file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);  // whatever it is there
+  if (memory.file_ < 0 || fstat(memory.file_, &status) != 0) return {};
+  if (fmt::format("{}:{}:{}", status.st_dev, status.st_ino, path) != address) return {};
+  memory.map_opened(bytes);
+  return memory;
+}
+
+void SharedMemory::make_name() {
+  const std::string file = fmt::format("/proc/self/fd/{}", file_);
+  std::random_device random;
+  for (int attempt = 0; attempt < 16 && !named_; ++attempt) {
+    name_ = fmt::format("{}/lockstep-{}-{:08x}{:08x}", kDirectory, getpid(), random(), random());
+    named_ = linkat(AT_FDCWD, file.c_str(), AT_FDCWD, name_.c_str(), AT_SYMLINK_FOLLOW) == 0;
+    if (!named_ && errno != EEXIST) break;
+  }
+  check(named_, "shared memory: cannot name it {}: {}", name_, std::strerror(errno));
+}
+
+SharedMemory SharedMemory::open(const std::string& name, size_t bytes) {
   SharedMemory memory;
   memory.name_ = name;
-  memory.file_ = shm_open(name.c_str(), O_RDWR | O_CLOEXEC, 0);
+  memory.file_ = ::open(name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   check(memory.file_ >= 0,
         "shared memory {}: cannot open what another rank of this host has made: {} (ranks in different containers need a common "
         "/dev/shm)",
         name, std::strerror(errno));
-  struct stat status {};
-  check(fstat(memory.file_, &status) == 0 && static_cast<size_t>(status.st_size) == bytes,
-        "shared memory {}: {} bytes long, expected {}; do the ranks run the same build with the same options?", name,
-        status.st_size, bytes);
-  memory.map(bytes);
+  memory.map_opened(bytes);
+  return memory;
+}
+
+SharedMemory SharedMemory::share(const World& world, int maker, size_t bytes) {
+  SharedMemory memory;
+  agree(world, "shared memory: create", [&] {
+    if (maker == world.rank()) memory = create(bytes);
+  });
+  const auto addresses = world.all_gather(memory.data() != nullptr ? memory.address() : "", "shared memory: addresses");
+  agree(world, "shared memory: attach", [&] {
+    if (maker >= 0 && maker != world.rank()) memory = reach(addresses[static_cast<size_t>(maker)], bytes);
+  });
+  const bool reached = maker < 0 || memory.data() != nullptr;
+  const auto outcomes = world.all_gather(reached ? "reached" : "", "shared memory: outcomes");
+  if (std::find(outcomes.begin(), outcomes.end(), "") == outcomes.end()) return memory;
+
+  agree(world, "shared memory: name", [&] {
+    if (maker == world.rank()) memory.make_name();
+  });
+  const auto names = world.all_gather(memory.name(), "shared memory: names");
+  agree(world, "shared memory: open", [&] {
+    if (!reached) memory = open(names[static_cast<size_t>(maker)], bytes);
+  });
+  memory.remove_name();
   return memory;
 }
 
@@ -82,14 +135,14 @@ void SharedMemory::reserve(size_t offset, size_t bytes) {
   struct statvfs fs {};
   const double free = fstatvfs(file_, &fs) == 0 ? static_cast<double>(fs.f_bavail) * static_cast<double>(fs.f_frsize) : 0.0;
   fail(
-      "shared memory {}: cannot get {:.1f} MiB for this rank's part: {}; {:.1f} MiB are free in /dev/shm: make it larger (docker "
+      "shared memory: cannot get {:.1f} MiB for this rank's part: {}; {:.1f} MiB are free in /dev/shm: make it larger (docker "
       "run "
       "--shm-size=1g; mount -o remount,size=1g /dev/shm) or remove what fills it",
-      name_, mib(static_cast<double>(bytes)), std::strerror(status), mib(free));
+      mib(static_cast<double>(bytes)), std::strerror(status), mib(free));
 }
 
 void SharedMemory::remove_name() noexcept {
-  if (named_) shm_unlink(name_.c_str());
+  if (named_) ::unlink(name_.c_str());
   named_ = false;
 }
 

@@ -1,11 +1,9 @@
 #include "comm/shared_memory.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+
+#include <filesystem>
 #include <string>
 #include <thread>
 
@@ -15,40 +13,52 @@
 namespace lockstep {
 namespace {
 
-bool exists(const std::string& name) {
-  const int file = shm_open(name.c_str(), O_RDONLY, 0);
-  if (file >= 0) close(file);
-  return file >= 0;
-}
-
-TEST(SharedMemory, AttachSeesWhatWasWritten) {
+TEST(SharedMemory, ReachedSeesWhatWasWritten) {
   SharedMemory made = SharedMemory::create(8192);
   made.reserve(0, 8192);
-  const SharedMemory other = SharedMemory::attach(made.name(), 8192);
+  const SharedMemory other = SharedMemory::reach(made.address(), 8192);
+  ASSERT_NE(other.data(), nullptr);
   EXPECT_NE(other.data(), made.data());
   EXPECT_EQ(other.data()[5000], std::byte{0});
   made.data()[5000] = std::byte{7};
   EXPECT_EQ(other.data()[5000], std::byte{7});
+}
+
+TEST(SharedMemory, HasNoNameUnlessOneIsAskedFor) {
+  SharedMemory made = SharedMemory::create(4096);
+  EXPECT_EQ(made.name(), "");
+  made.make_name();
+  const std::string name = made.name();
+  const SharedMemory other = SharedMemory::open(name, 4096);
+  made.data()[5] = std::byte{9};
+  EXPECT_EQ(other.data()[5], std::byte{9});
   made.remove_name();
-  EXPECT_FALSE(exists(made.name()));
-  made.data()[5001] = std::byte{8};
-  EXPECT_EQ(other.data()[5001], std::byte{8}) << "the memory outlives the name";
+  EXPECT_FALSE(std::filesystem::exists(name));
+  made.data()[6] = std::byte{8};
+  EXPECT_EQ(other.data()[6], std::byte{8}) << "the memory outlives the name";
 }
 
 TEST(SharedMemory, TheNameGoesWithItsMaker) {
   std::string name;
   {
-    const SharedMemory made = SharedMemory::create(4096);
+    SharedMemory made = SharedMemory::create(4096);
+    made.make_name();
     name = made.name();
-    EXPECT_TRUE(exists(name));
+    EXPECT_TRUE(std::filesystem::exists(name));
   }
-  EXPECT_FALSE(exists(name));
+  EXPECT_FALSE(std::filesystem::exists(name));
 }
 
-TEST(SharedMemory, RefusesAnotherSizeAndAMissingName) {
-  const SharedMemory made = SharedMemory::create(4096);
-  EXPECT_THROW(SharedMemory::attach(made.name(), 8192), Error);
-  EXPECT_THROW(SharedMemory::attach("/lockstep-test-does-not-exist", 4096), Error);
+TEST(SharedMemory, RefusesAnotherSizeAndWhatIsNotThere) {
+  const SharedMemory made = SharedMemory::create(4096), second = SharedMemory::create(4096);
+  const std::string address = made.address();
+  EXPECT_THROW(SharedMemory::reach(address, 8192), Error);
+  EXPECT_THROW(SharedMemory::open("/dev/shm/lockstep-test-does-not-exist", 4096), Error);
+  const std::string file = address.substr(0, address.find('/')), other = second.address();
+  const std::string path = other.substr(other.find('/'));
+  EXPECT_EQ(SharedMemory::reach(file + path, 4096).data(), nullptr) << "another file, as behind a PID of another namespace";
+  EXPECT_EQ(SharedMemory::reach(address + "0000", 4096).data(), nullptr);
+  EXPECT_EQ(SharedMemory::reach("", 4096).data(), nullptr);
 }
 
 TEST(SharedMemory, AFullFileSystemIsAnErrorWithSizes) {

@@ -96,6 +96,10 @@ struct LogitEdit {
   float add = 0.0f;
 };
 
+// Which tokens a filter leaves; and a row's state of the search for the smallest of them (threshold_search.h).
+enum class TokenFilter : int32_t { kTopK, kTopP };
+struct ThresholdSearch;
+
 // The best token of one shard for one row: what ranks exchange instead of logits.
 struct Candidate {
   float value = 0.0f;
@@ -211,10 +215,19 @@ class Ops {
   virtual void apply_masks(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
                            int64_t words) = 0;
 
-  // threshold[s]: the smallest processed logit (before temperature) that survives top_k, then top_p, then min_p, in
-  // transformers' order, each on the temperature-scaled distribution left by the one before. Ties with the threshold survive.
-  // -infinity where nothing filters. full: [S, vocab] float32.
-  virtual void sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) = 0;
+  // Thresholds: the smallest processed logit (before temperature) that survives top_k, then top_p, then min_p, in transformers'
+  // order, each on the temperature-scaled distribution left by the one before. Ties with it survive. A search by all ranks, each
+  // over its shard, with the same bits however the vocabulary is cut (threshold_search.h); between the calls what a rank has
+  // found goes to all, [num_shards, ...]. weights: [S, kSearchDigitValues].
+  virtual void shard_maxima(uint32_t* maxima, TensorView logits) = 0;  // [S], as ordered_bits(); 0: there is none
+  virtual void begin_search(ThresholdSearch* search, const uint32_t* maxima, int32_t num_shards, int32_t num_rows) = 0;
+  // For the filters and digits in order; what weighs how much in this shard, by the next digit, and then which digit it is.
+  virtual void weigh_digits(uint64_t* weights, TensorView logits, const ThresholdSearch* search, const SamplingRow* rows,
+                            TokenFilter filter, int32_t digit) = 0;
+  virtual void choose_digits(ThresholdSearch* search, const uint64_t* weights, int32_t num_shards, int32_t num_rows,
+                             const SamplingRow* rows, TokenFilter filter, int32_t digit) = 0;
+  // threshold[s]; -infinity where nothing filters.
+  virtual void end_search(float* threshold, const ThresholdSearch* search, int32_t num_rows, const SamplingRow* rows) = 0;
 
   // Per row the best token of this shard among those with logit >= threshold (nullptr: all): the largest logit when greedy,
   // else the largest logit / temperature + Gumbel noise keyed by (seed, output_index, token id), which samples exactly from the

@@ -3,11 +3,7 @@
 
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define LOCKSTEP_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define LOCKSTEP_HOST_DEVICE inline
-#endif
+#include "kernels/host_device.h"
 
 namespace lockstep {
 

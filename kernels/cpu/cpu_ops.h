@@ -56,7 +56,13 @@ class CpuOps final : public Ops {
                       const int32_t* last_token) override;
   void apply_masks(TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
                    int64_t words) override;
-  void sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) override;
+  void shard_maxima(uint32_t* maxima, TensorView logits) override;
+  void begin_search(ThresholdSearch* search, const uint32_t* maxima, int32_t num_shards, int32_t num_rows) override;
+  void weigh_digits(uint64_t* weights, TensorView logits, const ThresholdSearch* search, const SamplingRow* rows,
+                    TokenFilter filter, int32_t digit) override;
+  void choose_digits(ThresholdSearch* search, const uint64_t* weights, int32_t num_shards, int32_t num_rows,
+                     const SamplingRow* rows, TokenFilter filter, int32_t digit) override;
+  void end_search(float* threshold, const ThresholdSearch* search, int32_t num_rows, const SamplingRow* rows) override;
   void sample_candidates(Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,
                          const SamplingRow* rows) override;
   void choose_tokens(int32_t* tokens, int32_t* last_token, const Candidate* candidates, int32_t num_shards, int32_t num_rows,
@@ -85,6 +91,7 @@ class CpuOps final : public Ops {
   // x as the kernels want it beside weights of that dtype: itself, or rounded to bfloat16 in operand_scratch_.
   TensorView linear_operand(const TensorView& x, DType weight_dtype);
 
+  int64_t parts_of_row(const TensorView& logits) const;
   // [rows, blocks of kMaxBlock columns]; in shared_scratch_.
   const float* block_maxima(const TensorView& logits);
   static Candidate best_of(const Candidate* candidates, int64_t n, int64_t stride);

@@ -136,7 +136,7 @@ static void block_max(float* out, const float* x, int64_t n) {
   }
 }
 
-static double sum_exp(const float* x, float max, float inv_temperature, bool skip_nan, int64_t n) {
+static double sum_exp(const float* x, float max, float inv_temperature, int64_t n) {
   const Vec shift = set1(max), scale = set1(inv_temperature);
   double total = 0.0;
   constexpr int64_t kRun = 32 * kLanes;  // summed in float32
@@ -146,7 +146,6 @@ static double sum_exp(const float* x, float max, float inv_temperature, bool ski
     float tail = 0.0f;
     for_each_vector(end - begin, [&](int64_t i, int64_t c) {
       Vec e = exp(mul(sub(load_n(x + begin + i, c), shift), scale));
-      if (skip_nan) e = zero_where_nan(e);
       if (c == kLanes) {
         acc = add(acc, e);
       } else {

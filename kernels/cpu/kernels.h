@@ -122,8 +122,8 @@ struct CpuKernels {
 
   // out[b] = the largest of x[b * kMaxBlock ..] that is not NaN; -infinity when there is none.
   void (*block_max)(float* out, const float* x, int64_t n);
-  // Sum of exp((x[i] - max) * inv_temperature); NaN elements count 0 if skip_nan, else the sum is NaN.
-  double (*sum_exp)(const float* x, float max, float inv_temperature, bool skip_nan, int64_t n);
+  // Sum of exp((x[i] - max) * inv_temperature); NaN if an element is.
+  double (*sum_exp)(const float* x, float max, float inv_temperature, int64_t n);
   // out[i] = exp((x[i] - max) * inv_temperature).
   void (*exp_scaled)(float* out, const float* x, float max, float inv_temperature, int64_t n);
   // Reads [data, data + bytes) and returns something that depends on all of it; bytes is a multiple of 1024.

@@ -3,14 +3,17 @@
 // A row's maxima over blocks of kMaxBlock logits are found first, vectorised; most blocks then cannot hold what is looked for and
 // are never touched again.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 
 #include "base/error.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/random.h"
+#include "kernels/threshold_search.h"
 
 namespace lockstep::cpu {
 namespace {
@@ -51,6 +54,14 @@ struct Row {
   }
 };
 
+// maxima: of all rows' blocks.
+Row part_of_row(const TensorView& logits, const float* maxima, int64_t s, int64_t part, int64_t parts) {
+  const int64_t blocks = num_blocks(logits.cols);
+  const int64_t first_block = blocks * part / parts, last_block = blocks * (part + 1) / parts;
+  const int64_t from = first_block * kMaxBlock, to = std::min(logits.cols, last_block * kMaxBlock);
+  return {logits.slice_rows(s, 1).as<const float>() + from, to - from, maxima + s * blocks + first_block};
+}
+
 // The k-th largest logit, counting equal ones apart; -infinity where there are fewer than k. Keeps a buffer of the best so far
 // and raises the bar each time it is full, so that nearly all blocks are skipped.
 float kth_largest(const Row& row, int64_t k) {
@@ -70,104 +81,22 @@ float kth_largest(const Row& row, int64_t k) {
   return static_cast<int64_t>(best.size()) < k ? kLowest : shrink();
 }
 
-// Of `values` (any order), the smallest of the largest ones whose weights exp((x - max) / temperature), added to the weight
-// `above` of what is larger still, reach `target`; the smallest of all where they never do. Quickselect by weight: halves the
-// candidates each time.
-float smallest_of_nucleus(std::vector<float>& values, double max, double temperature, double above, double target) {
-  const auto weight = [&](float x) { return std::exp((static_cast<double>(x) - max) / temperature); };
-  auto begin = values.begin(), end = values.end();
-  while (end - begin > 64) {
-    const auto middle = begin + (end - begin) / 2;
-    std::nth_element(begin, middle, end, std::greater<>());
-    double upper = above;
-    for (auto it = begin; it != middle; ++it) upper += weight(*it);
-    if (upper >= target) {
-      end = middle;
-    } else {
-      above = upper;
-      begin = middle;
-    }
-  }
-  std::sort(begin, end, std::greater<>());
-  for (auto it = begin; it != end; ++it) {
-    above += weight(*it);
-    if (above >= target) return *it;
-  }
-  return *(end - 1);
-}
+using DigitWeights = std::array<uint64_t, kSearchDigitValues>;
 
-float top_p_threshold(const Row& row, const CpuKernels& kernels, const SamplingRow& params, float after_top_k) {
-  const float row_max = row.max(), inv_temperature = 1.0f / params.temperature;
-  const double max = row_max, temperature = params.temperature, top_p = std::max(params.top_p, 0.0f);
-  std::vector<float> values;
-  if (after_top_k > kLowest) {
-    double total = 0.0;
-    row.for_each_from(&after_top_k, [&](int64_t, float x) {
-      values.push_back(x);
-      total += std::exp((static_cast<double>(x) - max) / temperature);
-    });
-    return smallest_of_nucleus(values, max, temperature, 0.0, top_p * total);
-  }
-  const double total = kernels.sum_exp(row.x, row_max, inv_temperature, true, row.n);
-  // What weighs less than this would, all together, not be half of the mass that top_p leaves out.
-  const double negligible = (1.0 - top_p) * total / (2.0 * static_cast<double>(row.n));
-  const float bar = std::min(row_max, static_cast<float>(max + temperature * std::log(std::min(negligible, 1.0))));
-  // The weight in each of many equal intervals between the largest logit and the bar; then the one where the sum reaches top_p.
-  constexpr int kBins = 1024;
-  const float bins_per_logit = bar < row_max ? static_cast<float>(kBins - 1) / (row_max - bar) : 0.0f;
-  // kBins, one beyond, for what lies well below the bar and for NaN. A loop of its own, which becomes vector code without
-  // branches: which logits those are is hard to predict.
-  const auto find_bins = [&](int32_t* bins, const float* x, int64_t n) {
+// Of the logits of `row` that count in the search, by their next digit.
+DigitWeights weights_of(const Row& row, const CpuKernels& kernels, const ThresholdSearch& search, const SamplingRow& params,
+                        TokenFilter filter, int32_t digit) {
+  DigitWeights weights{};
+  const bool of_mass = filter == TokenFilter::kTopP;
+  row.for_each_block_from(from_ordered_bits(std::max(search.least, search.prefix)), [&](int64_t, const float* x, int64_t n) {
+    float relative[kMaxBlock];
+    if (of_mass) kernels.exp_scaled(relative, x, search.top, 1.0f / params.temperature, n);
     for (int64_t i = 0; i < n; ++i) {
-      const float place = (row_max - x[i]) * bins_per_logit;
-      bins[i] = static_cast<int32_t>(place < static_cast<float>(kBins) ? place : static_cast<float>(kBins));
-    }
-  };
-  std::vector<double> weight(kBins + 1, 0.0);
-  row.for_each_block_from(bar, [&](int64_t, const float* x, int64_t n) {
-    float e[kMaxBlock];
-    int32_t bins[kMaxBlock];
-    kernels.exp_scaled(e, x, row_max, inv_temperature, n);
-    find_bins(bins, x, n);
-    for (int64_t i = 0; i < n; ++i) weight[static_cast<size_t>(bins[i])] += static_cast<double>(e[i]);
-  });
-  double above = 0.0;
-  int bin = 0, last = 0;  // last: a bin that holds something
-  for (; bin < kBins; ++bin) {
-    if (weight[static_cast<size_t>(bin)] == 0.0) continue;
-    last = bin;
-    if (above + weight[static_cast<size_t>(bin)] >= top_p * total) break;
-    above += weight[static_cast<size_t>(bin)];
-  }
-  row.for_each_block_from(bar, [&](int64_t, const float* x, int64_t n) {
-    int32_t bins[kMaxBlock];
-    find_bins(bins, x, n);
-    for (int64_t i = 0; i < n; ++i) {
-      if (bins[i] == last) values.push_back(x[i]);
+      const uint32_t key = ordered_bits(x[i]);
+      if (counts_in(search, key, digit)) weights[digit_of(key, digit)] += of_mass ? mass_of(relative[i]) : 1;
     }
   });
-  return smallest_of_nucleus(values, max, temperature, above, top_p * total);
-}
-
-// The smallest logit from `bar` on whose probability is at least min_p times the largest.
-float min_p_threshold(const Row& row, const SamplingRow& params, float bar) {
-  const double max = row.max(), temperature = params.temperature, min_p = params.min_p;
-  float smallest = row.max();
-  const float from = std::max(bar, static_cast<float>(max + temperature * std::log(min_p) - 1e-3 * (1.0 + std::abs(max))));
-  row.for_each_from(&from, [&](int64_t, float x) {
-    if (x < smallest && std::exp((static_cast<double>(x) - max) / temperature) >= min_p) smallest = x;
-  });
-  return smallest;
-}
-
-float threshold_of(const Row& row, const CpuKernels& kernels, const SamplingRow& params) {
-  const float max = row.max();
-  if (params.temperature == 0.0f || !(max > kLowest) || std::isinf(max)) return kLowest;
-  float threshold = kLowest;
-  if (params.top_k > 0 && params.top_k < row.n) threshold = kth_largest(row, params.top_k);
-  if (params.top_p < 1.0f) threshold = std::max(threshold, top_p_threshold(row, kernels, params, threshold));
-  if (params.min_p > 0.0f) threshold = std::max(threshold, min_p_threshold(row, params, threshold));
-  return threshold;
+  return weights;
 }
 
 // Later wins only if better: equal values go to the lower id.
@@ -223,6 +152,11 @@ Candidate best_candidate(const Row& row, int64_t vocab_begin, float threshold, c
 }
 
 }  // namespace
+
+// So many parts that one sequence uses all threads.
+int64_t CpuOps::parts_of_row(const TensorView& logits) const {
+  return logits.rows >= pool_.threads() ? 1 : std::clamp<int64_t>(logits.cols / 8192, 1, pool_.threads());
+}
 
 void CpuOps::count_tokens(int32_t* counts, int64_t vocab_begin, int64_t vocab_size, const int32_t* ids, int64_t n,
                           bool in_prompt) {
@@ -298,14 +232,70 @@ const float* CpuOps::block_maxima(const TensorView& logits) {
   return maxima;
 }
 
-void CpuOps::sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) {
-  check_float32("sample_thresholds", "full", full);
-  check_shape("sample_thresholds", "full", full, full.rows, full.cols);
-  const float* maxima = block_maxima(full);
-  pool_.parallel_items(full.rows, pool_.threads(), [&](int, int64_t s) {
-    const Row row{full.slice_rows(s, 1).as<const float>(), full.cols, maxima + s * num_blocks(full.cols)};
-    threshold[s] = threshold_of(row, kernels_, rows[s]);
+void CpuOps::shard_maxima(uint32_t* maxima, TensorView logits) {
+  check_float32("shard_maxima", "logits", logits);
+  check_shape("shard_maxima", "logits", logits, logits.rows, logits.cols);
+  const float* blocks = block_maxima(logits);
+  for (int64_t s = 0; s < logits.rows; ++s) {
+    const Row row{logits.slice_rows(s, 1).as<const float>(), logits.cols, blocks + s * num_blocks(logits.cols)};
+    maxima[s] = logits.cols > 0 ? ordered_bits(row.max()) : 0;
+  }
+}
+
+void CpuOps::begin_search(ThresholdSearch* search, const uint32_t* maxima, int32_t num_shards, int32_t num_rows) {
+  for (int32_t s = 0; s < num_rows; ++s) {
+    uint32_t top = 0;
+    for (int32_t shard = 0; shard < num_shards; ++shard) top = std::max(top, maxima[shard * num_rows + s]);
+    search[s] = ThresholdSearch{};
+    search[s].top = from_ordered_bits(top);
+  }
+}
+
+void CpuOps::weigh_digits(uint64_t* weights, TensorView logits, const ThresholdSearch* search, const SamplingRow* rows,
+                          TokenFilter filter, int32_t digit) {
+  check_float32("weigh_digits", "logits", logits);
+  check_shape("weigh_digits", "logits", logits, logits.rows, logits.cols);
+  const float* maxima = block_maxima(logits);
+  const int64_t parts = parts_of_row(logits);
+  std::vector<DigitWeights> partial(static_cast<size_t>(logits.rows * parts));
+  pool_.parallel_items(logits.rows * parts, pool_.threads(), [&](int, int64_t i) {
+    const int64_t s = i / parts;
+    if (!searches(search[s], rows[s], filter)) return;
+    const Row row = part_of_row(logits, maxima, s, i % parts, parts);
+    partial[static_cast<size_t>(i)] = weights_of(row, kernels_, search[s], rows[s], filter, digit);
   });
+  std::fill_n(weights, logits.rows * kSearchDigitValues, uint64_t{0});
+  for (int64_t i = 0; i < logits.rows * parts; ++i) {
+    uint64_t* const sum = weights + i / parts * kSearchDigitValues;
+    for (size_t value = 0; value < kSearchDigitValues; ++value) sum[value] += partial[static_cast<size_t>(i)][value];
+  }
+}
+
+void CpuOps::choose_digits(ThresholdSearch* search, const uint64_t* weights, int32_t num_shards, int32_t num_rows,
+                           const SamplingRow* rows, TokenFilter filter, int32_t digit) {
+  for (int32_t s = 0; s < num_rows; ++s) {
+    if (!searches(search[s], rows[s], filter)) continue;
+    DigitWeights sum{};
+    for (int64_t shard = 0; shard < num_shards; ++shard) {
+      const uint64_t* const of_shard = weights + (shard * num_rows + s) * kSearchDigitValues;
+      for (size_t value = 0; value < kSearchDigitValues; ++value) sum[value] += of_shard[value];
+    }
+    if (digit == 0) search[s].target = target_of(rows[s], filter, std::accumulate(sum.begin(), sum.end(), uint64_t{0}));
+    // The lowest that has weight and less than the target above it.
+    uint32_t found = 0;
+    uint64_t above = search[s].above, found_above = above;
+    for (uint32_t value = kSearchDigitValues; value-- > 0 && above < search[s].target;) {
+      if (sum[value] == 0) continue;
+      found = value;
+      found_above = above;
+      above += sum[value];
+    }
+    found_digit(search[s], found, found_above, digit);
+  }
+}
+
+void CpuOps::end_search(float* threshold, const ThresholdSearch* search, int32_t num_rows, const SamplingRow* rows) {
+  for (int32_t s = 0; s < num_rows; ++s) threshold[s] = threshold_of(search[s], rows[s]);
 }
 
 void CpuOps::sample_candidates(Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,
@@ -313,16 +303,13 @@ void CpuOps::sample_candidates(Candidate* out, TensorView logits, int64_t vocab_
   check_float32("sample_candidates", "logits", logits);
   check_shape("sample_candidates", "logits", logits, logits.rows, logits.cols);
   const float* maxima = block_maxima(logits);
-  const int64_t blocks = num_blocks(logits.cols);
-  // Parts of a row, so that one sequence uses all threads.
-  const int64_t parts = logits.rows >= pool_.threads() ? 1 : std::clamp<int64_t>(logits.cols / 8192, 1, pool_.threads());
+  const int64_t parts = parts_of_row(logits);
   std::vector<Candidate> partial(static_cast<size_t>(logits.rows * parts));
   pool_.parallel_items(logits.rows * parts, pool_.threads(), [&](int, int64_t i) {
-    const int64_t s = i / parts, part = i % parts;
-    const int64_t first_block = blocks * part / parts, last_block = blocks * (part + 1) / parts;
-    const int64_t from = first_block * kMaxBlock, to = std::min(logits.cols, last_block * kMaxBlock);
-    const Row row{logits.slice_rows(s, 1).as<const float>() + from, to - from, maxima + s * blocks + first_block};
-    partial[static_cast<size_t>(i)] = best_candidate(row, vocab_begin + from, threshold ? threshold[s] : kLowest, rows[s]);
+    const int64_t s = i / parts;
+    const Row row = part_of_row(logits, maxima, s, i % parts, parts);
+    const int64_t begin = vocab_begin + (row.x - logits.slice_rows(s, 1).as<const float>());
+    partial[static_cast<size_t>(i)] = best_candidate(row, begin, threshold ? threshold[s] : kLowest, rows[s]);
   });
   for (int64_t s = 0; s < logits.rows; ++s) out[s] = best_of(partial.data() + s * parts, parts, 1);
 }
@@ -364,7 +351,7 @@ void CpuOps::logprobs(LogprobResult* results, TensorView full, const int32_t* to
     const LogprobRequest& request = requests[i];
     const Row row{full.slice_rows(request.row, 1).as<const float>(), full.cols, maxima + request.row * num_blocks(full.cols)};
     const float max = row.max();
-    const double log_sum = std::log(kernels_.sum_exp(row.x, max, 1.0f, false, row.n));  // NaN if a logit is
+    const double log_sum = std::log(kernels_.sum_exp(row.x, max, 1.0f, row.n));  // NaN if a logit is
     const auto logprob = [&](float x) { return static_cast<float>(static_cast<double>(x) - max - log_sum); };
     LogprobResult& result = results[i];
     const int32_t chosen = tokens[request.row];

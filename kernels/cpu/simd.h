@@ -48,7 +48,6 @@ inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
 // The second operand where either is NaN.
 inline Vec max(Vec a, Vec b) { return _mm512_maskz_max_ps(0xffff, a, b); }
 inline Vec min(Vec a, Vec b) { return _mm512_maskz_min_ps(0xffff, a, b); }
-inline Vec zero_where_nan(Vec a) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a); }
 // a where x >= bound, else 0.
 inline Vec zero_below(Vec a, Vec x, Vec bound) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), a); }
 // 2^n where t = n + 1.5 * 2^23.
@@ -156,7 +155,6 @@ inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }  // the second operand where either is NaN
 inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
-inline Vec zero_where_nan(Vec a) { return _mm256_and_ps(a, _mm256_cmp_ps(a, a, _CMP_ORD_Q)); }
 inline Vec zero_below(Vec a, Vec x, Vec bound) { return _mm256_and_ps(a, _mm256_cmp_ps(x, bound, _CMP_NLT_UQ)); }
 inline Vec pow2_of_rounded(Vec t) {
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23), _mm256_set1_epi32(0x3f800000)));
@@ -216,7 +214,6 @@ inline Vec mul(Vec a, Vec b) { return a * b; }
 inline Vec div(Vec a, Vec b) { return a / b; }
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }  // the second operand where either is NaN
 inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
-inline Vec zero_where_nan(Vec a) { return a == a ? a : Vec{}; }
 inline Vec zero_below(Vec a, Vec x, Vec bound) { return x < bound ? Vec{} : a; }
 inline Vec pow2_of_rounded(Vec t) { return (Vec)(((UintVec)t << 23) + 0x3f800000u); }
 

@@ -31,7 +31,7 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr int32_t kMaxHeadDim = 4096;   // attention keeps a query in shared memory
-constexpr int64_t kMaxVocab = 1 << 21;  // sample_thresholds: counters of 32 bits
+constexpr int64_t kMaxVocab = 1 << 21;  // weigh_digits: counters of 32 bits
 constexpr double kLog2E = 1.4426950408889634;
 
 // Formatted only when a check fails.
@@ -377,11 +377,32 @@ void CudaOps::apply_masks(TensorView logits, int64_t vocab_begin, const Sampling
   if (!logits.empty()) launch_apply_masks(launch_, logits, vocab_begin, rows, masks, words);
 }
 
-void CudaOps::sample_thresholds(float* threshold, TensorView full, const SamplingRow* rows) {
-  check_shape("sample_thresholds: full", full, full.rows, full.cols);
-  check_dtype("sample_thresholds: full", full, DType::kFloat32);
-  check(full.cols <= kMaxVocab, "sample_thresholds: a vocabulary of {}, at most {} is possible", full.cols, kMaxVocab);
-  if (full.rows > 0) launch_sample_thresholds(launch_, threshold, full, rows);
+void CudaOps::shard_maxima(uint32_t* maxima, TensorView logits) {
+  check_shape("shard_maxima: logits", logits, logits.rows, logits.cols);
+  check_dtype("shard_maxima: logits", logits, DType::kFloat32);
+  check(logits.cols <= kMaxVocab, "shard_maxima: {} logits in a row, at most {} are possible", logits.cols, kMaxVocab);
+  if (logits.rows > 0) launch_shard_maxima(launch_, maxima, logits);
+}
+
+void CudaOps::begin_search(ThresholdSearch* search, const uint32_t* maxima, int32_t num_shards, int32_t num_rows) {
+  if (num_rows > 0) launch_begin_search(launch_, search, maxima, num_shards, num_rows);
+}
+
+void CudaOps::weigh_digits(uint64_t* weights, TensorView logits, const ThresholdSearch* search, const SamplingRow* rows,
+                           TokenFilter filter, int32_t digit) {
+  check_shape("weigh_digits: logits", logits, logits.rows, logits.cols);
+  check_dtype("weigh_digits: logits", logits, DType::kFloat32);
+  check(logits.cols <= kMaxVocab, "weigh_digits: {} logits in a row, at most {} are possible", logits.cols, kMaxVocab);
+  if (logits.rows > 0) launch_weigh_digits(launch_, weights, logits, search, rows, filter, digit);
+}
+
+void CudaOps::choose_digits(ThresholdSearch* search, const uint64_t* weights, int32_t num_shards, int32_t num_rows,
+                            const SamplingRow* rows, TokenFilter filter, int32_t digit) {
+  if (num_rows > 0) launch_choose_digits(launch_, search, weights, num_shards, num_rows, rows, filter, digit);
+}
+
+void CudaOps::end_search(float* threshold, const ThresholdSearch* search, int32_t num_rows, const SamplingRow* rows) {
+  if (num_rows > 0) launch_end_search(launch_, threshold, search, num_rows, rows);
 }
 
 void CudaOps::sample_candidates(Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,

@@ -128,7 +128,14 @@ void launch_process_logits(const Launch& to, TensorView logits, int64_t vocab_be
 void launch_apply_masks(const Launch& to, TensorView logits, int64_t vocab_begin, const SamplingRow* rows, const uint32_t* masks,
                         int64_t words);
 // sampling_thresholds.cu
-void launch_sample_thresholds(const Launch& to, float* threshold, TensorView full, const SamplingRow* rows);
+void launch_shard_maxima(const Launch& to, uint32_t* maxima, TensorView logits);
+void launch_begin_search(const Launch& to, ThresholdSearch* search, const uint32_t* maxima, int32_t num_shards, int32_t num_rows);
+void launch_weigh_digits(const Launch& to, uint64_t* weights, TensorView logits, const ThresholdSearch* search,
+                         const SamplingRow* rows, TokenFilter filter, int32_t digit);
+void launch_choose_digits(const Launch& to, ThresholdSearch* search, const uint64_t* weights, int32_t num_shards,
+                          int32_t num_rows, const SamplingRow* rows, TokenFilter filter, int32_t digit);
+void launch_end_search(const Launch& to, float* threshold, const ThresholdSearch* search, int32_t num_rows,
+                       const SamplingRow* rows);
 // sampling_candidates.cu
 void launch_sample_candidates(const Launch& to, Candidate* out, TensorView logits, int64_t vocab_begin, const float* threshold,
                               const SamplingRow* rows);

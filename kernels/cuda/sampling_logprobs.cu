@@ -3,6 +3,7 @@
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/sampling.cuh"
+#include "kernels/ordered_bits.h"
 
 namespace lockstep::cuda {
 namespace {

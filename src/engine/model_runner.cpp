@@ -140,7 +140,7 @@ void ModelRunner::launch(const StepPlan& plan) {
     flight.results = &results_[next_results_];
     next_results_ = (next_results_ + 1) % results_.size();
     if (backend_->is_asynchronous() && in.is_decode()) {
-      const bool simple = !in.needs.processing && !in.needs.masks && !in.needs.filters && in.needs.num_logprobs == 0;
+      const bool simple = !in.needs.processing && !in.needs.masks && !in.needs.filters.any() && in.needs.num_logprobs == 0;
       shape = graphs_.shape_for(static_cast<int64_t>(in.rows.size()), in.max_context_len, simple);
       in.pad_decode(static_cast<size_t>(shape.bucket));
     }

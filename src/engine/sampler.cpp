@@ -55,7 +55,8 @@ size_t Sampler::buffer_bytes(const Partition& partition, int32_t max_num_seqs) {
 
 size_t Sampler::max_all_gather_bytes(const ModelConfig& config, int tp, int32_t max_num_seqs) {
   const auto rows = static_cast<size_t>(max_num_seqs);
-  return std::max(rows * sizeof(Candidate), rows * static_cast<size_t>(max_vocab_shard(config, tp) * kFloat));
+  const auto logits = static_cast<size_t>(max_vocab_shard(config, tp) * kFloat);
+  return rows * std::max({sizeof(Candidate), logits, ThresholdFinder::kRowBytes});
 }
 
 TensorView Sampler::logits(int64_t rows) const {
@@ -144,10 +145,9 @@ void Sampler::sample(int64_t num_rows, const SamplingRow* rows, const LogitEdit*
   if (needs.processing) ops.process_logits(shard, vocab_begin, rows, edits, counts(), last_token());
   if (needs.masks) ops.apply_masks(shard, vocab_begin, rows, masks(), mask_words().size());
   const float* thresholds = nullptr;
-  if (needs.filters) {
-    ensure(backend_, thresholds_, max_num_seqs_ * kFloat, "sampling thresholds");
-    ops.sample_thresholds(thresholds_.as<float>(), gather(shard, full_processed_), rows);
-    thresholds = thresholds_.as<float>();
+  if (needs.filters.any()) {
+    if (!threshold_finder_) threshold_finder_.emplace(backend_, comm_, max_num_seqs_);
+    thresholds = threshold_finder_->find(shard, rows, needs.filters);
   }
   ops.sample_candidates(candidates_.as<Candidate>(), shard, vocab_begin, thresholds, rows);
   // One rank's candidates are all there are.

@@ -1,15 +1,18 @@
 // Sampler: from this rank's shard of the logits to one token per sequence, the same on every rank.
 //
 // Greedy and plain temperature exchange one Candidate per sequence and rank (Gumbel-max: a sample is an arg max, so shards can be
-// reduced like greedy ones). Full logits are gathered only for top-k, top-p, min-p and logprobs.
+// reduced like greedy ones); top-k, top-p and min-p exchange weights (ThresholdFinder). Full logits are gathered only for
+// logprobs.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "config/model_config.h"
 #include "engine/staging.h"
+#include "engine/threshold_finder.h"
 #include "kernels/backend.h"
 #include "kernels/ops.h"
 #include "partition/partition.h"
@@ -18,9 +21,9 @@ namespace lockstep {
 
 // What the rows of a step need beyond greedy; known on the host, the same on every rank.
 struct SamplingNeeds {
-  bool processing = false;   // a penalty or an edit applies to some row
-  bool filters = false;      // top-k, top-p or min-p on some row
-  bool masks = false;        // some row has a mask
+  bool processing = false;  // a penalty or an edit applies to some row
+  bool masks = false;       // some row has a mask
+  FilterNeeds filters;
   int32_t num_logprobs = 0;  // entries in the list of LogprobRequest
 };
 
@@ -32,7 +35,8 @@ class Sampler {
   TensorView logits(int64_t rows) const;
 
   // Chooses a token per row from logits(rows) and leaves it in tokens() and last_token(). Device pointers: rows [S], edits,
-  // requests [needs.num_logprobs]. AllGathers: one of 8 bytes a row, and one of the logits for filters, one for logprobs.
+  // requests [needs.num_logprobs]. AllGathers: one of 8 bytes a row, those of ThresholdFinder, and one of the
+  // logits for logprobs.
   void sample(int64_t num_rows, const SamplingRow* rows, const LogitEdit* edits, const LogprobRequest* requests,
               const SamplingNeeds& needs);
 
@@ -77,13 +81,12 @@ class Sampler {
   Buffer last_token_;
   Buffer logprobs_;
   // Made when first needed:
-  Buffer counts_;          // [max_num_seqs, V] int32
-  Buffer masks_;           // [num_masks, mask_words] uint32
-  Buffer thresholds_;      // [max_num_seqs]
-  Buffer padded_;          // [max_num_seqs, max_shard]
-  Buffer gathered_;        // [tp, max_num_seqs, max_shard]
-  Buffer full_raw_;        // [max_num_seqs, vocab_size]
-  Buffer full_processed_;  // [max_num_seqs, vocab_size]
+  Buffer counts_;    // [max_num_seqs, V] int32
+  Buffer masks_;     // [num_masks, mask_words] uint32
+  Buffer padded_;    // [max_num_seqs, max_shard]
+  Buffer gathered_;  // [tp, max_num_seqs, max_shard]
+  Buffer full_raw_;  // [max_num_seqs, vocab_size]
+  std::optional<ThresholdFinder> threshold_finder_;
 };
 
 }  // namespace lockstep

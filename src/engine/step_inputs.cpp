@@ -70,7 +70,11 @@ void add_sampling_row(const PlannedSequence& sequence, const SlotSampling& s, in
   }
   row.edit_end = static_cast<int32_t>(in.edits.size());
   in.needs.processing |= s.has_penalty() || row.edit_end > row.edit_begin;
-  in.needs.filters |= s.has_filter();
+  if (s.temperature > 0.0f) {
+    in.needs.filters.top_k |= s.top_k > 0;
+    in.needs.filters.top_p |= s.top_p < 1.0f;
+    in.needs.filters.min_p |= s.min_p > 0.0f;
+  }
   if (s.logprobs >= 0) {
     in.logprob_index.push_back(in.needs.num_logprobs++);
     in.requests.push_back({static_cast<int32_t>(in.rows.size()), s.logprobs});

@@ -26,7 +26,6 @@ struct SlotSampling {
   std::vector<int32_t> stop_tokens;
 
   bool has_penalty() const { return repetition_penalty != 1.0f || presence_penalty != 0.0f || frequency_penalty != 0.0f; }
-  bool has_filter() const { return temperature > 0.0f && (top_k > 0 || top_p < 1.0f || min_p > 0.0f); }
   bool operator==(const SlotSampling&) const = default;
 };
 

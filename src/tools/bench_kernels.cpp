@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "engine/bring_up.h"
+#include "engine/threshold_finder.h"
 #include "tools/bench_run.h"
 #include "tools/device_rates.h"
 #include "tools/kernel_batch.h"
@@ -289,7 +290,9 @@ class KernelBench {
     const Buffer candidates(backend_, n * sizeof(Candidate), "bench kernels: candidates");
     const Buffer tokens(backend_, n * sizeof(int32_t), "bench kernels: tokens");
     const Buffer last(backend_, n * sizeof(int32_t), "bench kernels: tokens");
-    const Buffer thresholds(backend_, n * sizeof(float), "bench kernels: thresholds");
+    const auto alone = make_null_communicator(backend_);
+    ThresholdFinder finder(backend_, *alone, static_cast<int32_t>(s));
+    const float* thresholds = nullptr;
     const Buffer counts(backend_, logits.bytes(), "bench kernels: token counts");
     backend_.set_zero(last.data(), last.bytes());
     backend_.set_zero(counts.data(), counts.bytes());
@@ -309,9 +312,8 @@ class KernelBench {
     });
     if (!logits.empty()) ops_.fill_random(logits, 4, 8.0f, 0, 0, logits.cols);  // what many penalties have left is not logits
     add("top-k top-p", 0, 0, read, 0, 1,
-        [&](int64_t) { ops_.sample_thresholds(thresholds.as<float>(), logits, staging.device(p_sampled)); });
-    add("candidates sampled", 0, 0, read, 0, 1,
-        [&](int64_t) { candidates_of(staging.device(p_sampled), thresholds.as<float>()); });
+        [&](int64_t) { thresholds = finder.find(logits, staging.device(p_sampled), {.top_k = true, .top_p = true}); });
+    add("candidates sampled", 0, 0, read, 0, 1, [&](int64_t) { candidates_of(staging.device(p_sampled), thresholds); });
     backend_.synchronize();
   }
 

@@ -43,7 +43,11 @@ class NullOps final : public Ops {
   void gather_rows(TensorView, TensorView, const int32_t*) override {}
   void count_tokens(int32_t*, int64_t, int64_t, const int32_t*, int64_t, bool) override {}
   void process_logits(TensorView, int64_t, const SamplingRow*, const LogitEdit*, int32_t*, const int32_t*) override {}
-  void sample_thresholds(float*, TensorView, const SamplingRow*) override {}
+  void shard_maxima(uint32_t*, TensorView) override {}
+  void begin_search(ThresholdSearch*, const uint32_t*, int32_t, int32_t) override {}
+  void weigh_digits(uint64_t*, TensorView, const ThresholdSearch*, const SamplingRow*, TokenFilter, int32_t) override {}
+  void choose_digits(ThresholdSearch*, const uint64_t*, int32_t, int32_t, const SamplingRow*, TokenFilter, int32_t) override {}
+  void end_search(float*, const ThresholdSearch*, int32_t, const SamplingRow*) override {}
   void sample_candidates(Candidate*, TensorView, int64_t, const float*, const SamplingRow*) override {}
   void logprobs(LogprobResult*, TensorView, const int32_t*, const LogprobRequest*, int32_t) override {}
   void fill_random(TensorView, uint64_t, float, int64_t, int64_t, int64_t) override {}

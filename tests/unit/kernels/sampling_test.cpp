@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/random.h"
+#include "kernels/threshold_search.h"
 #include "unit/kernels/reference.h"
 
 namespace lockstep::test {
@@ -24,6 +25,46 @@ class Sampler {
     Buffer drows = put(rows), dthreshold = put(thresholds), last_token = put(std::vector<int32_t>(s + 1, -7));
     Buffer tokens = put(std::vector<int32_t>(s, -9)),
            candidates(backend_, s * static_cast<size_t>(shards) * sizeof(Candidate), "test");
+    for_each_shard(logits, shards, [&](int64_t i, int64_t begin, TensorView shard) {
+      backend_.ops().sample_candidates(candidates.as<Candidate>() + i * logits.rows, shard, begin,
+                                       thresholds.empty() ? nullptr : dthreshold.as<float>(), drows.as<SamplingRow>());
+    });
+    backend_.ops().choose_tokens(tokens.as<int32_t>(), last_token.as<int32_t>(), candidates.as<Candidate>(),
+                                 static_cast<int32_t>(shards), static_cast<int32_t>(s), drows.as<SamplingRow>());
+    if (last) *last = get<int32_t>(last_token, s + 1);
+    return get<int32_t>(tokens, s);
+  }
+
+  // The threshold of each row, found over logits cut into `shards` parts.
+  std::vector<float> thresholds(const HostTensor& logits, const std::vector<SamplingRow>& rows, int64_t shards) {
+    const auto s = static_cast<size_t>(logits.rows), parts = static_cast<size_t>(shards);
+    const auto num_rows = static_cast<int32_t>(logits.rows), num_shards = static_cast<int32_t>(shards);
+    const Buffer drows = put(rows), maxima = put(std::vector<uint32_t>(parts * s, 77)),
+                 weights = put(std::vector<uint64_t>(parts * s * kSearchDigitValues, 77)), found = put(std::vector<float>(s, 77)),
+                 search = put(std::vector<ThresholdSearch>(s));
+    Ops& ops = backend_.ops();
+    for_each_shard(logits, shards, [&](int64_t i, int64_t, TensorView shard) {
+      ops.shard_maxima(maxima.as<uint32_t>() + i * logits.rows, shard);
+    });
+    ops.begin_search(search.as<ThresholdSearch>(), maxima.as<uint32_t>(), num_shards, num_rows);
+    for (const TokenFilter filter : {TokenFilter::kTopK, TokenFilter::kTopP}) {
+      for (int32_t digit = 0; digit < kSearchDigits; ++digit) {
+        for_each_shard(logits, shards, [&](int64_t i, int64_t, TensorView shard) {
+          ops.weigh_digits(weights.as<uint64_t>() + i * logits.rows * kSearchDigitValues, shard, search.as<ThresholdSearch>(),
+                           drows.as<SamplingRow>(), filter, digit);
+        });
+        ops.choose_digits(search.as<ThresholdSearch>(), weights.as<uint64_t>(), num_shards, num_rows, drows.as<SamplingRow>(),
+                          filter, digit);
+      }
+    }
+    ops.end_search(found.as<float>(), search.as<ThresholdSearch>(), num_rows, drows.as<SamplingRow>());
+    return get<float>(found, s);
+  }
+
+ private:
+  // f(i, first column, the columns on the device); a shard may be empty.
+  template <typename F>
+  void for_each_shard(const HostTensor& logits, int64_t shards, F f) {
     for (int64_t i = 0; i < shards; ++i) {
       const int64_t begin = logits.cols * i / shards, n = logits.cols * (i + 1) / shards - begin;
       std::vector<float> part;
@@ -31,23 +72,18 @@ class Sampler {
         const auto row = logits.values.begin() + r * logits.cols + begin;
         part.insert(part.end(), row, row + n);
       }
-      Buffer device = put(part);
-      backend_.ops().sample_candidates(candidates.as<Candidate>() + i * logits.rows,
-                                       TensorView(device.data(), DType::kFloat32, logits.rows, n), begin,
-                                       thresholds.empty() ? nullptr : dthreshold.as<float>(), drows.as<SamplingRow>());
+      const Buffer device = put(part);
+      f(i, begin, TensorView(device.data(), DType::kFloat32, logits.rows, n));
       backend_.synchronize();
     }
-    backend_.ops().choose_tokens(tokens.as<int32_t>(), last_token.as<int32_t>(), candidates.as<Candidate>(),
-                                 static_cast<int32_t>(shards), static_cast<int32_t>(s), drows.as<SamplingRow>());
-    std::vector<int32_t> result(s), last_host(s + 1);
-    backend_.copy_to_host(result.data(), tokens.data(), s * sizeof(int32_t));
-    backend_.copy_to_host(last_host.data(), last_token.data(), (s + 1) * sizeof(int32_t));
-    backend_.synchronize();
-    if (last) *last = last_host;
-    return result;
   }
-
- private:
+  template <typename T>
+  std::vector<T> get(const Buffer& buffer, size_t n) {
+    std::vector<T> values(n);
+    backend_.copy_to_host(values.data(), buffer.data(), n * sizeof(T));
+    backend_.synchronize();
+    return values;
+  }
   template <typename T>
   Buffer put(const std::vector<T>& values) {
     Buffer buffer(backend_, std::max<size_t>(1, values.size()) * sizeof(T), "test");
@@ -230,11 +266,10 @@ TEST_P(KernelTest, ThresholdsKeepWhatTransformersKeeps) {
         rows[s].top_p = filters[s].top_p;
         rows[s].min_p = filters[s].min_p;
       }
-      const DeviceTensor device = upload(logits);
-      const DeviceArray<SamplingRow> drows = upload_array(rows);
-      const DeviceArray<float> out = upload_array(std::vector<float>(filters.size(), kNaN));
-      ops().sample_thresholds(out.data(), device.view, drows.data());
-      const std::vector<float> thresholds = download_array(out.data(), filters.size());
+      const std::vector<float> thresholds = Sampler(backend()).thresholds(logits, rows, 1);
+      for (const int64_t shards : {2, 3, 8}) {
+        EXPECT_EQ(Sampler(backend()).thresholds(logits, rows, shards), thresholds) << shards << " shards of " << vocab;
+      }
       for (size_t s = 0; s < filters.size(); ++s) {
         const std::vector<float> row = logits.rows_of(static_cast<int64_t>(s), 1).values;
         const double expected = threshold_reference(row, rows[s]);

@@ -45,7 +45,15 @@ class FakeOps final : public Ops {
   void count_tokens(int32_t*, int64_t, int64_t, const int32_t*, int64_t, bool) override { unused(); }
   void process_logits(TensorView, int64_t, const SamplingRow*, const LogitEdit*, int32_t*, const int32_t*) override { unused(); }
   void apply_masks(TensorView, int64_t, const SamplingRow*, const uint32_t*, int64_t) override { unused(); }
-  void sample_thresholds(float*, TensorView, const SamplingRow*) override { unused(); }
+  void shard_maxima(uint32_t*, TensorView) override { unused(); }
+  void begin_search(ThresholdSearch*, const uint32_t*, int32_t, int32_t) override { unused(); }
+  void weigh_digits(uint64_t*, TensorView, const ThresholdSearch*, const SamplingRow*, TokenFilter, int32_t) override {
+    unused();
+  }
+  void choose_digits(ThresholdSearch*, const uint64_t*, int32_t, int32_t, const SamplingRow*, TokenFilter, int32_t) override {
+    unused();
+  }
+  void end_search(float*, const ThresholdSearch*, int32_t, const SamplingRow*) override { unused(); }
   void sample_candidates(Candidate*, TensorView, int64_t, const float*, const SamplingRow*) override { unused(); }
   void choose_tokens(int32_t*, int32_t*, const Candidate*, int32_t, int32_t, const SamplingRow*) override { unused(); }
   void logprobs(LogprobResult*, TensorView, const int32_t*, const LogprobRequest*, int32_t) override { unused(); }

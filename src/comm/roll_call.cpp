@@ -17,7 +17,9 @@ namespace {
 
 constexpr int kQuestion = 1, kAnswer = 2;  // tags
 // How often a rank looks for questions, and how long the one that asks waits for answers.
-constexpr std::chrono::milliseconds kPeriod{100}, kPatience{1200};
+constexpr std::chrono::milliseconds kPeriod{100};
+// Who has just been silent is not waited for again where the job is about to end.
+constexpr std::chrono::milliseconds kPatienceWithSilent{300}, kMemoryOfSilence{5000};
 
 }  // namespace
 
@@ -98,8 +100,15 @@ RollCall::ByRank RollCall::ask(Urgency urgency) {
     if (r != rank_) send(question, r, kQuestion);
   }
   const auto start = std::chrono::steady_clock::now();
-  int missing = size_ - 1;
-  while (missing > 0 && std::chrono::steady_clock::now() - start < kPatience) {
+  const bool remembers = urgency == Urgency::kGivingUp && !silent_.empty() && start - asked_ < kMemoryOfSilence;
+  const auto is_waited_for = [&](size_t r, auto waited) {
+    return !by_rank[r] && !(remembers && silent_[r] && waited > kPatienceWithSilent);
+  };
+  while (true) {
+    const auto waited = std::chrono::steady_clock::now() - start;
+    bool incomplete = false;
+    for (size_t r = 0; r < by_rank.size(); ++r) incomplete |= is_waited_for(r, waited);
+    if (!incomplete || waited > kPatience) break;
     answer();
     Message message;
     int from = 0;
@@ -107,10 +116,11 @@ RollCall::ByRank RollCall::ask(Urgency urgency) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
       continue;
     }
-    auto& entry = by_rank[static_cast<size_t>(from)];
-    if (!entry) --missing;
-    entry = RankStatus{message.position, message.text.data()};
+    by_rank[static_cast<size_t>(from)] = RankStatus{message.position, message.text.data()};
   }
+  asked_ = start;
+  silent_.clear();
+  for (const auto& answer : by_rank) silent_.push_back(!answer);
   return by_rank;
 }
 

@@ -5,6 +5,7 @@
 
 #include <mpi.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,6 +29,8 @@ class RollCall {
     kCurious,   // only wants to know
     kGivingUp,  // is about to end the job
   };
+  // How long ask() waits for an answer.
+  static constexpr std::chrono::milliseconds kPatience{1200};
   using ByRank = std::vector<std::optional<RankStatus>>;  // nothing: no answer
 
   // Takes over `comm`, on which nothing else is sent. own_status is called by any thread; on_urgent by the thread that answers,
@@ -58,6 +61,8 @@ class RollCall {
   const std::function<RankStatus()> own_status_;
   const std::function<void(int)> on_urgent_;
   std::mutex asking_;
+  std::chrono::steady_clock::time_point asked_;  // last
+  std::vector<bool> silent_;                     // by rank, then; nobody has asked yet: empty
   std::mutex sent_mutex_;
   std::vector<std::shared_ptr<Message>> sent_;  // MPI may read them until the end
   std::jthread thread_;                         // last: it uses the others

@@ -7,6 +7,7 @@
 
 #include "comm/communicator.h"
 #include "comm/rank_position.h"
+#include "comm/roll_call.h"
 
 namespace lockstep {
 namespace {
@@ -59,12 +60,13 @@ void Watchdog::rest() {
 }
 
 std::optional<std::string> Watchdog::absence() {
+  // Twice, because a machine may be too busy for an answer; so early that it is known who does not answer when the time is up.
+  const Seconds early = std::min(2.0 * Seconds(RollCall::kPatience), timeout_ / 2.0);
   {
     const std::lock_guard lock(mutex_);
-    if (!resting_ || Clock::now() - since_ < timeout_) return std::nullopt;
+    if (!resting_ || Clock::now() - since_ < timeout_ - early) return std::nullopt;
     since_ = Clock::now();
   }
-  // Twice, because a machine may be too busy for an answer.
   if (world_.everybody_answers() || world_.everybody_answers()) return std::nullopt;
   return "while this rank waited for work";
 }

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <thread>
 
 #include "base/env.h"
@@ -44,6 +45,21 @@ void write_line(const std::string& line) noexcept {
 constexpr std::chrono::milliseconds kDeference{2000};
 // How long MPI_Abort and the flushing of files may take before the process ends by itself.
 constexpr std::chrono::milliseconds kAbortLimit{3000};
+// How long what is to be done before the end may take.
+constexpr std::chrono::milliseconds kCleanUpLimit{800};
+
+// NCCL's abort, for one, may itself wait for the peer that is gone.
+void run_briefly(const std::function<void()>& body) noexcept {
+  try {
+    const auto done = std::make_shared<std::promise<void>>();
+    std::thread([body, done] {
+      body();
+      done->set_value();
+    }).detach();
+    done->get_future().wait_for(kCleanUpLimit);
+  } catch (...) {  // no thread to be had
+  }
+}
 
 // Ends this process if MPI itself does not return in time.
 DeadlineTimer guard_mpi_call(const char* call, const std::string& who, Seconds limit) {
@@ -371,7 +387,7 @@ void World::abort(const std::string& message, int exit_code, const std::function
       print_error(message);
     }
   }
-  if (before_end) before_end();
+  if (before_end) run_briefly(before_end);
   std::fflush(nullptr);
   if (size_ > 1) MPI_Abort(comm_, exit_code);
   _exit(exit_code);

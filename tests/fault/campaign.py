@@ -28,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 import launch  # noqa: E402
+import processes  # noqa: E402
 
 DATA = Path(__file__).resolve().parent.parent / "golden" / "data"
 ERROR_LINE = re.compile(r"^lockstep: error: \[rank (\d+)/(\d+) on (\S+)\] (.*)$", re.MULTILINE)
@@ -98,31 +99,10 @@ class Job:
         return self.err.read_text(errors="replace")
 
     def marked(self):
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                if self.mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                pass
-        return found
+        return processes.marked(self.mark)
 
     def pids(self):
-        """Process ids of the ranks that are there, by rank."""
-        found = {}
-        for pid in self.marked():
-            try:
-                if os.readlink(f"/proc/{pid}/exe") != self.binary:
-                    continue
-                for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    name, _, value = variable.partition(b"=")
-                    if name in (b"OMPI_COMM_WORLD_RANK", b"PMI_RANK"):
-                        found[int(value)] = pid
-            except OSError:
-                pass
-        return found
+        return processes.ranks(self.mark, self.binary)
 
     def wait_until(self, ready, what):
         deadline = time.monotonic() + START_S

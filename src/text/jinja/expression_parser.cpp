@@ -133,26 +133,39 @@ ExprPtr ExpressionParser::condition() {
   return e;
 }
 
-ExprPtr ExpressionParser::logical_or() {
+// operand (link operand)*, from the left. link(): takes the sign between two operands, if one follows.
+template <typename Operand, typename Link>
+ExprPtr ExpressionParser::chain(Operand operand, Link link) {
   int line = current().line;
-  ExprPtr e = logical_and();
-  while (skip_word("or")) {
-    ExprPtr right = logical_and();
-    e = make(Expr::Kind::kOr, line, std::move(e), std::move(right));
+  ExprPtr e = operand();
+  while (const std::optional<Joint> joint = link()) {
+    ExprPtr right = operand();
+    e = make(joint->kind, line, std::move(e), std::move(right));
+    e->op = joint->op;
     line = current().line;
   }
   return e;
 }
 
-ExprPtr ExpressionParser::logical_and() {
-  int line = current().line;
-  ExprPtr e = logical_not();
-  while (skip_word("and")) {
-    ExprPtr right = logical_not();
-    e = make(Expr::Kind::kAnd, line, std::move(e), std::move(right));
-    line = current().line;
+std::optional<ExpressionParser::Joint> ExpressionParser::skip_any(std::span<const std::pair<std::string_view, Operator>> signs) {
+  for (const auto& [text, op] : signs) {
+    if (skip_operator(text)) return Joint{Expr::Kind::kBinary, op};
   }
-  return e;
+  return std::nullopt;
+}
+
+ExprPtr ExpressionParser::logical_or() {
+  return chain([this] { return logical_and(); },
+               [this] {
+                 return skip_word("or") ? std::optional<Joint>({Expr::Kind::kOr, {}}) : std::nullopt;
+               });
+}
+
+ExprPtr ExpressionParser::logical_and() {
+  return chain([this] { return logical_not(); },
+               [this] {
+                 return skip_word("and") ? std::optional<Joint>({Expr::Kind::kAnd, {}}) : std::nullopt;
+               });
 }
 
 ExprPtr ExpressionParser::logical_not() {
@@ -176,15 +189,9 @@ ExprPtr ExpressionParser::comparison() {
     adopt(*compare, sum());
   };
   for (;;) {
-    bool found = false;
-    for (const auto& [text, op] : kOperators) {
-      if (!found && skip_operator(text)) {
-        compare_with(op);
-        found = true;
-      }
-    }
-    if (found) continue;
-    if (skip_word("in")) {
+    if (const auto joint = skip_any(kOperators)) {
+      compare_with(joint->op);
+    } else if (skip_word("in")) {
       compare_with(Operator::kIn);
     } else if (at_word("not") && next().kind == Token::Kind::kName && next().text == "in") {
       advance();
@@ -198,17 +205,9 @@ ExprPtr ExpressionParser::comparison() {
 }
 
 ExprPtr ExpressionParser::sum() {
-  int line = current().line;
-  ExprPtr e = concatenation();
-  while (at_operator("+") || at_operator("-")) {
-    const Operator op = at_operator("+") ? Operator::kAdd : Operator::kSubtract;
-    advance();
-    ExprPtr right = concatenation();
-    e = make(Expr::Kind::kBinary, line, std::move(e), std::move(right));
-    e->op = op;
-    line = current().line;
-  }
-  return e;
+  constexpr std::array<std::pair<std::string_view, Operator>, 2> kOperators = {
+      {{"+", Operator::kAdd}, {"-", Operator::kSubtract}}};
+  return chain([this] { return concatenation(); }, [&] { return skip_any(kOperators); });
 }
 
 ExprPtr ExpressionParser::concatenation() {
@@ -221,32 +220,12 @@ ExprPtr ExpressionParser::concatenation() {
 ExprPtr ExpressionParser::product() {
   constexpr std::array<std::pair<std::string_view, Operator>, 4> kOperators = {
       {{"*", Operator::kMultiply}, {"/", Operator::kDivide}, {"//", Operator::kFloorDivide}, {"%", Operator::kModulo}}};
-  int line = current().line;
-  ExprPtr e = power();
-  for (bool found = true; found;) {
-    found = false;
-    for (const auto& [text, op] : kOperators) {
-      if (found || !skip_operator(text)) continue;
-      ExprPtr right = power();
-      e = make(Expr::Kind::kBinary, line, std::move(e), std::move(right));
-      e->op = op;
-      line = current().line;
-      found = true;
-    }
-  }
-  return e;
+  return chain([this] { return power(); }, [&] { return skip_any(kOperators); });
 }
 
-ExprPtr ExpressionParser::power() {
-  int line = current().line;
-  ExprPtr e = unary();
-  while (skip_operator("**")) {  // unlike in Python, from left to right
-    ExprPtr right = unary();
-    e = make(Expr::Kind::kBinary, line, std::move(e), std::move(right));
-    e->op = Operator::kPower;
-    line = current().line;
-  }
-  return e;
+ExprPtr ExpressionParser::power() {  // unlike in Python, from left to right
+  constexpr std::array<std::pair<std::string_view, Operator>, 1> kOperators = {{{"**", Operator::kPower}}};
+  return chain([this] { return unary(); }, [&] { return skip_any(kOperators); });
 }
 
 ExprPtr ExpressionParser::unary(bool with_filter) {

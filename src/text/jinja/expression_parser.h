@@ -2,8 +2,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "text/jinja/lexer.h"
@@ -64,6 +67,15 @@ class ExpressionParser {
   ExprPtr text_constant(std::string text, int line) const;
 
   ExprPtr condition();
+  // What joins two operands: a node of this kind.
+  struct Joint {
+    Expr::Kind kind;
+    Operator op;
+  };
+  template <typename Operand, typename Link>
+  ExprPtr chain(Operand operand, Link link);
+  std::optional<Joint> skip_any(std::span<const std::pair<std::string_view, Operator>> signs);
+
   ExprPtr logical_or();
   ExprPtr logical_and();
   ExprPtr logical_not();

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Installs the build somewhere, moves it, builds tests/library/example against it as a stranger would, and runs what comes out.
 
+It needs little room: debug information is left out, and each program goes when it has run.
+
     library_test.py --mpirun mpirun --lockstep build/cpu/bin/lockstep --cmake cmake --build-directory build/cpu --compiler c++
 """
 
@@ -18,6 +20,7 @@ import launch  # noqa: E402
 from model_files import Model  # noqa: E402
 
 LIMIT = 300  # seconds of one command
+ROOM = 150 << 20  # bytes of all that lies in the scratch folder at a time
 
 
 def run(command, **more):
@@ -45,6 +48,53 @@ def check_headers(include, compiler, scratch):
             expect(kind == '"' or re.fullmatch(r"[a-z_]+", name), f"{header} includes {name}")
 
 
+def expect_room(work):
+    used = sum(path.lstat().st_blocks * 512 for path in work.rglob("*"))
+    expect(used < ROOM, f"{used >> 20} MiB lie in the scratch folder, more than {ROOM >> 20}")
+
+
+def install(args, work):
+    """The prefix to which the installation was moved."""
+    run([args.cmake, "--install", args.build_directory, "--prefix", work / "installed", "--strip"])
+    for archive in (work / "installed").rglob("*.a"):  # --strip is for programs
+        run(["strip", "--strip-debug", archive])
+    expect_room(work)
+    prefix = work / "moved"
+    os.rename(work / "installed", prefix)
+    return prefix
+
+
+def check_programs(args, prefix, work):
+    model, build = work / "model", work / "build"
+    Model().write(model)
+    run([args.cmake, "-S", HERE / "example", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={args.compiler}",
+         "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_EXE_LINKER_FLAGS=-s"])
+
+    def built(name):
+        run([args.cmake, "--build", build, "--target", name])
+        expect_room(work)
+        return build / name
+
+    def said_by(program, ranks, *arguments):
+        return run(launch.rank_command(args.mpirun, ranks, [program, model, *arguments]))
+
+    generate = built("generate")
+    alone = run([generate, model, "ab ba"])  # without a launcher
+    for ranks in (1, 2):
+        said = said_by(generate, ranks, "ab ba")
+        expect(said == alone and said.endswith("16 tokens\n"), f"{ranks} ranks said {said!r}, one process {alone!r}")
+    generate.unlink()
+
+    checks = built("checks")
+    for ranks in (1, 2):
+        said = said_by(checks, ranks)
+        expect(said.count("checks passed") == ranks, f"{ranks} ranks said {said!r}")
+    checks.unlink()
+
+    said = said_by(built("communicator"), 3)
+    expect("communicator passed" in said, said)
+
+
 def main():
     parser = launch.parser(__doc__)
     parser.add_argument("--cmake", required=True)
@@ -53,27 +103,12 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        run([args.cmake, "--install", args.build_directory, "--prefix", work / "installed"])
-        prefix = work / "moved"
-        os.rename(work / "installed", prefix)
+        prefix = install(args, work)
         check_headers(prefix / "include", args.compiler, work)
-
-        model = work / "model"
-        Model().write(model)
         resolved = run([prefix / "bin" / "lockstep", "config", "--model", "qwen2.5-0.5b"], cwd=work)
         expect("hidden_size: 896" in resolved, "the installed binary does not find the installed configurations:", resolved)
-
-        build = work / "build"
-        run([args.cmake, "-S", HERE / "example", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={args.compiler}"])
-        run([args.cmake, "--build", build, "--parallel", "2"])
-        alone = run([build / "generate", model, "ab ba"])  # without a launcher
-        for ranks in (1, 2):
-            said = run(launch.rank_command(args.mpirun, ranks, [build / "generate", model, "ab ba"]))
-            expect(said == alone and said.endswith("16 tokens\n"), f"{ranks} ranks said {said!r}, one process {alone!r}")
-            said = run(launch.rank_command(args.mpirun, ranks, [build / "checks", model]))
-            expect(said.count("checks passed") == ranks, f"{ranks} ranks said {said!r}")
-        said = run(launch.rank_command(args.mpirun, 3, [build / "communicator", model]))
-        expect("communicator passed" in said, said)
+        (prefix / "bin" / "lockstep").unlink()
+        check_programs(args, prefix, work)
 
 
 if __name__ == "__main__":

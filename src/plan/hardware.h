@@ -10,11 +10,11 @@
 namespace lockstep {
 
 // What share of its peak a device reaches, and what a kernel costs beside its work. The defaults are those of an H100, measured
-// (docs/performance.md): few-token linears read 3.05 of 3.35 TB/s; cuBLASLt's GEMMs of a model's shapes give 690 of 989 TFLOP/s
-// at the card's power limit.
+// (docs/performance.md): few-token linears read 3.05 of 3.35 TB/s; GEMMs of a model's shapes give 690 of 989 TFLOP/s at the
+// card's power limit.
 struct Efficiency {
   double read = 0.91;           // of the memory bandwidth: weights and KV
-  double library_read = 0.80;   // the same in GEMMs of the library, which more tokens than few_tokens go through
+  double library_read = 0.80;   // the same in linears of more tokens than linear_stream.cu takes
   double gemm = 0.70;           // of the rate, with many rows
   double attention = 0.45;      // of the rate, of a prompt's attention
   double rows_for_half = 64.0;  // GEMM rows at which half of `gemm` is reached: rate = gemm * rows / (rows + rows_for_half)

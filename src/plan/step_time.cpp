@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kOverlapCapability = 90;        // from here on a kernel may start before the one before it has ended
 constexpr double kKernelsBesideLayers = 8.0;  // embedding, rotary table, rows that sample, LM head, sampling, their copies
-// Of a layer: qkv, attention with rotation and KV store, o, gate_up with silu·mul, down. Then the two norms, where they are not
-// in the linears around them; then silu·mul, where the library multiplies.
+// Of a layer: qkv, attention with rotation and KV store, o, gate_up with silu·mul, down. Then the two norms, where they are
+// neither in the linears around them nor in the AllReduces before them; then silu·mul, where gate_up does not have it inside.
 constexpr double kFusedKernels = 5.0, kNorms = 2.0, kSiluMul = 1.0;
 
 // The rate at which the format multiplies on this device: of 8 bits where it has such units; 4 bits become 16 on the way.
@@ -107,7 +107,6 @@ StepTimeModel::RankCosts StepTimeModel::costs_of(int rank) const {
   const double head_dim = static_cast<double>(c.head_dim);
   const double q = static_cast<double>(share.heads.q_heads) * head_dim;
   const double kv = static_cast<double>(share.heads.kv_heads) * head_dim;
-  const double ffn = static_cast<double>(share.ffn.size());
   costs.vocab = static_cast<double>(share.vocab.size());
   costs.lm_head = {costs.vocab, hidden, costs.vocab * hidden * element};
   costs.kv_bytes_per_token = static_cast<double>(kv_bytes_per_token(model_, share));
@@ -115,9 +114,9 @@ StepTimeModel::RankCosts StepTimeModel::costs_of(int rank) const {
                                               static_cast<double>(2 * model_.latent->kv_rank + model_.latent->rope_dim)
                                         : 2.0 * q;
   // Two norms read and write the residual (float32) and read and write a row each; rotation reads and writes q and k and stores
-  // K and V; silu·mul reads gate and up and writes their product.
-  costs.elementwise_bytes =
-      2.0 * hidden * (2.0 * sizeof(float) + 2.0 * element) + (2.0 * q + 4.0 * kv) * element + 3.0 * ffn * element;
+  // K and V; silu·mul, where gate_up does not have it inside, reads gate and up and writes their product.
+  const double gated = fuses_silu_mul() ? 0.0 : 3.0 * static_cast<double>(share.ffn.size());
+  costs.elementwise_bytes = 2.0 * hidden * (2.0 * sizeof(float) + 2.0 * element) + (2.0 * q + 4.0 * kv + gated) * element;
   return costs;
 }
 
@@ -132,6 +131,10 @@ double StepTimeModel::linear_seconds(const Linear& l, double tokens) const {
   return std::max(bytes / read, 2.0 * tokens * l.columns * l.rows_of_weights / rate);
 }
 
+bool StepTimeModel::fuses_silu_mul() const {
+  return cluster_.gpu.compute_capability >= kOverlapCapability && size_of(model_.base_dtype()) == 2;
+}
+
 double StepTimeModel::kernel_seconds(double tokens) const {
   const Efficiency& e = cluster_.gpu.efficiency;
   double gap = e.kernel_us;
@@ -139,9 +142,11 @@ double StepTimeModel::kernel_seconds(double tokens) const {
     // What hides behind the kernel before shrinks as that has more to do.
     gap = e.overlapped_us + (e.kernel_us - e.overlapped_us) * tokens / cuda::kMaxStreamTokens;
   }
+  const bool in_linears = tp_ == 1 && tokens <= cuda::kMaxAddNormTokens && cluster_.gpu.compute_capability >= kOverlapCapability;
+  const bool in_all_reduces = tp_ > 1 && cluster_.is_direct(tp_);  // over peer memory
   double kernels = kFusedKernels;
-  if (tokens > cuda::kMaxAddNormTokens || tp_ > 1 || cluster_.gpu.compute_capability < kOverlapCapability) kernels += kNorms;
-  if (tokens > cuda::kMaxStreamTokens || cluster_.gpu.compute_capability < kOverlapCapability) kernels += kSiluMul;
+  if (!in_linears && !in_all_reduces) kernels += kNorms;
+  if (!fuses_silu_mul()) kernels += kSiluMul;
   return (static_cast<double>(model_.config.num_layers) * kernels + kKernelsBesideLayers) * gap * 1e-6;
 }
 

@@ -78,6 +78,7 @@ class StepTimeModel {
   StepTime step_of(const RankCosts& rank, const StepShape& shape) const;
   double linear_seconds(const Linear& linear, double tokens) const;
   double kernel_seconds(double tokens) const;
+  bool fuses_silu_mul() const;  // in gate_up, whatever the number of tokens
 
   PlannedModel model_;
   Cluster cluster_;

@@ -66,15 +66,19 @@ std::optional<Verdict> judge_presence(const Job& job, const RankFacts& r) {
       "GPUs, unless the CPU is meant", "check nvidia-smi, CUDA_VISIBLE_DEVICES and the job's --gpus"};
 }
 
-Findings check_sharing(const Job& job) {
-  if (!job.cuda) return {};
+// The ranks of each GPU, named by host and UUID.
+std::map<std::string, std::vector<int>> users_of_gpus(const Job& job) {
   const std::vector<std::string> mine = gpus_of_ranks(job);
   std::map<std::string, std::vector<int>> users;
   for (int r = 0; r < job.size(); ++r) {
     if (const std::string& gpu = mine[static_cast<size_t>(r)]; !gpu.empty()) users[job.host_of(r) + " " + gpu].push_back(r);
   }
+  return users;
+}
+
+Findings check_sharing(const Job& job) {
   std::string sharing;
-  for (const auto& [gpu, ranks] : users) {
+  for (const auto& [gpu, ranks] : users_of_gpus(job)) {
     if (ranks.size() > 1) sharing += fmt::format("{}ranks {} share {}", sharing.empty() ? "" : "; ", ranges_of(ranks), gpu);
   }
   if (sharing.empty()) return {of_all(job, "ranks per GPU", {Status::kPass, "a GPU of its own for each rank", "", ""})};
@@ -111,16 +115,21 @@ std::string holders(const GpuFacts& gpu) {
                        : fmt::format("held by {}", fmt::join(names, ", "));
 }
 
-std::optional<Verdict> judge_gpu_memory(const Job& job, const RankFacts& r, const GpuFacts& gpu) {
+// sharers: the ranks that use this GPU, this one included.
+std::optional<Verdict> judge_gpu_memory(const Job& job, const std::vector<int>& sharers, const GpuFacts& gpu) {
   const int64_t used = gpu.total - gpu.free;
   std::string seen = fmt::format("{} free of {}", size_text(gpu.free), size_text(gpu.total));
   const bool held = used > std::max(kGiB, gpu.total / 20);
   if (held) seen += "; " + holders(gpu);
   if (job.need) {
-    const auto rank = static_cast<size_t>(r.launch.rank);
-    const int64_t needed = job.need->weights[rank] + job.need->other[rank] + kGiB;  // and the context's
+    int64_t needed = 0;
+    for (const int r : sharers) {
+      const auto rank = static_cast<size_t>(r);
+      needed += job.need->weights[rank] + job.need->other[rank] + kGiB;  // and the context's
+    }
     const std::string expected =
-        fmt::format("{} for the weights of {} and a step, and more for the KV cache", size_text(needed), job.need->model);
+        fmt::format("{} for the weights of {} and a step{}, and more for the KV cache", size_text(needed), job.need->model,
+                    sharers.size() > 1 ? fmt::format(" of ranks {}", ranges_of(sharers)) : "");
     if (gpu.free < needed) {
       return Verdict{Status::kFail, seen, expected, "more GPUs (see `lockstep plan`), or stop the other programs on this one"};
     }
@@ -231,15 +240,15 @@ Findings check_gpus(const Job& job) {
                const GpuFacts* gpu = find_gpu(r, mine[static_cast<size_t>(r.launch.rank)]);
                return gpu == nullptr ? "" : fmt::format("{}, {}", gpu->name, size_text(gpu->total));
              }));
-  append(findings,
-         judge_gpus(job, "GPU memory", [&](const RankFacts& r, const GpuFacts& g) { return judge_gpu_memory(job, r, g); }));
+  const std::map<std::string, std::vector<int>> users = users_of_gpus(job);
+  const auto sharers = [&](const RankFacts& r, const GpuFacts& g) { return users.at(r.launch.host + " " + g.uuid); };
+  append(findings, judge_gpus(job, "GPU memory",
+                              [&](const RankFacts& r, const GpuFacts& g) { return judge_gpu_memory(job, sharers(r, g), g); }));
   append(findings, check_even_memory(job));
   append(findings, judge_gpus(job, "ECC", [](const RankFacts&, const GpuFacts& g) { return judge_ecc(g); }));
   append(findings, judge_gpus(job, "clocks", [](const RankFacts&, const GpuFacts& g) { return judge_clocks(g); }));
-  std::map<std::string, int> users;
-  for (const std::string& uuid : mine) ++users[uuid];
   append(findings, judge_gpus(job, "compute mode",
-                              [&](const RankFacts& r, const GpuFacts& g) { return judge_mode(r, g, users[g.uuid] > 1); }));
+                              [&](const RankFacts& r, const GpuFacts& g) { return judge_mode(r, g, sharers(r, g).size() > 1); }));
   append(findings, judge_each(job, "NVML", Scope::kHost, [](const RankFacts& r) -> std::optional<Verdict> {
            if (r.device.why_no_nvml.empty()) return std::nullopt;
            return Verdict{Status::kWarn, r.device.why_no_nvml,

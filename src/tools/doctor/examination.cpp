@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "comm/deadline_timer.h"
 #include "comm/message_probe.h"
+#include "tools/doctor/remedy.h"
 
 namespace lockstep::doctor {
 namespace {
@@ -16,10 +17,6 @@ namespace {
 constexpr const char* kNotRun = "not run";
 constexpr Seconds kPatienceOfFailed{5.0};  // for the others' outcomes, once a rank has failed itself
 constexpr double kGrace = 4.0;             // beyond the deadline, for ranks to tell rank 0 how it went
-constexpr const char* kRemedy =
-    "see the message of that rank; a rank that does not answer is dead, stopped, out of memory (dmesg), or cannot be reached "
-    "(firewall, "
-    "wrong network: OMPI_MCA_btl_tcp_if_include, NCCL_SOCKET_IFNAME)";
 
 }  // namespace
 
@@ -52,7 +49,7 @@ Report Examination::report(const Recommendation& recommendation) const {
 void Examination::give_up(const std::string& check, const std::string& seen) {
   if (world_.is_root()) {
     const std::lock_guard lock(mutex_);
-    findings_.push_back(of_all(job_, check, {Status::kFail, seen, "an end", kRemedy}));
+    findings_.push_back(of_all(job_, check, {Status::kFail, seen, "an end", remedy_of_error(seen)}));
     if (!std::exchange(printed_, true)) print_(job_, report({}));
   }
   world_.abort(fmt::format("doctor: {}: {}", check, seen));
@@ -88,7 +85,7 @@ bool Examination::step(const std::string& check, double deadline, const std::fun
       if (!outcomes[static_cast<size_t>(r)].empty()) by_text[outcomes[static_cast<size_t>(r)]].push_back(r);
     }
     for (const auto& [text, ranks] : by_text)
-      add({Finding(check, job_.describe(ranks), ranks, {Status::kFail, text, "no error", kRemedy})});
+      add({Finding(check, job_.describe(ranks), ranks, {Status::kFail, text, "no error", remedy_of_error(text)})});
   }
   return false;
 }

@@ -22,6 +22,9 @@ constexpr double kFromPeerShare = 0.5;
 constexpr double kAllReduceShare = 0.3;
 constexpr double kMemoryShare = 0.02;  // of the memory bandwidth, an AllReduce through shared memory
 
+// A small AllReduce that takes longer has waited for a core, or has gone another way than it should.
+constexpr double kSlowSum = 100e-6, kSlowSumOfHosts = 1e-3;  // s
+
 std::string rate_text(double bytes_per_second) { return fmt::format("{:.2f} GB/s", bytes_per_second / 1e9); }
 
 double round_trip_limit(const Job& job, int rank) {
@@ -124,6 +127,18 @@ Findings check_all_reduce(const Job& job, const AllReduceReport& report) {
   }
   findings.push_back(of_all(job, "AllReduce sums", sums));
   if (job.size() < 2) return findings;
+
+  const AllReduceFigures& small = report.figures.front();
+  const double slow = report.host_link > 0.0 ? kSlowSumOfHosts : kSlowSum;
+  Verdict latency{Status::kPass, fmt::format("{} in {:.1f} us", size_text(small.bytes), small.seconds * 1e6),
+                  fmt::format("{:.0f} us at most", slow * 1e6), ""};
+  if (small.seconds > slow) {
+    latency.status = Status::kWarn;
+    latency.remedy =
+        "each layer waits twice for such a message, so that more ranks are slower than fewer: ranks that share cores (binding, "
+        "oversubscription, other load), or a slow way between them (peer access, NCCL_P2P_DISABLE, the network)";
+  }
+  findings.push_back(of_all(job, "AllReduce latency", latency));
 
   const AllReduceFigures& large = report.figures.back();
   const double bus = static_cast<double>(large.bytes) * share / std::max(large.seconds, 1e-9);

@@ -9,6 +9,7 @@
 #include "tools/doctor/checks.h"
 #include "tools/doctor/layer_probe.h"
 #include "tools/doctor/model_facts.h"
+#include "tools/doctor/remedy.h"
 #include "tools/doctor/report.h"
 #include "tools/doctor/storage_probe.h"
 #include "tools/doctor/transport_checks.h"
@@ -387,6 +388,17 @@ std::vector<Fault> faults() {
        {0},
        "79 GiB free",
        "more GPUs"},
+      {"two ranks fit a GPU only one by one",
+       true,
+       [=](Job& j) {
+         host(j, 0, [](RankFacts& r) { r.device.visible = {"GPU-00"}; });
+         j.need = ModelNeed{"big", std::vector<int64_t>(4, 50 * kTestGiB), {0, 0, 0, 0}, {1, 1, 1, 1}, 4096};
+       },
+       "GPU memory",
+       Status::kFail,
+       {0, 1},
+       "79 GiB free",
+       "more GPUs"},
       {"ECC",
        true,
        [=](Job& j) { rank(j, 2).device.gpus[0].uncorrected_errors = 3; },
@@ -548,8 +560,27 @@ TEST(DoctorChecksTest, SumsAndSpeedOfAllReduce) {
   report.figures[1].seconds = 30e-3;  // 2 GB/s over NVLink
   ASSERT_EQ(bad(check_all_reduce(job, report)).size(), 1u);
   EXPECT_EQ(bad(check_all_reduce(job, report))[0].check, "AllReduce speed");
+  report.figures[0].seconds = 3e-3;  // as where ranks wait for a core
+  ASSERT_EQ(bad(check_all_reduce(job, report)).size(), 2u);
+  EXPECT_EQ(bad(check_all_reduce(job, report))[0].check, "AllReduce latency");
+  EXPECT_NE(bad(check_all_reduce(job, report))[0].remedy.find("binding"), std::string::npos);
   report.figures[0].wrong = 5;
   EXPECT_EQ(worst(check_all_reduce(job, report)), Status::kFail);
+}
+
+TEST(DoctorChecksTest, ErrorsOfAStepSayWhereToLook) {
+  struct Case {
+    const char* error;
+    const char* remedy;
+  };
+  for (const Case& c :
+       {Case{"NCCL could not connect the ranks: unhandled system error", "NCCL_DEBUG=INFO"},
+        Case{"weights: out of memory: 40000000000 bytes were asked for", "lockstep plan"},
+        Case{"shared memory: cannot get 1.0 MiB for this rank's part: No space left on device", "--shm-size"},
+        Case{"cudaStreamSynchronize: unspecified launch failure", "dmesg"},
+        Case{"rank 1/2 on node2 has not come to an end within 34 s", "firewall"}, Case{"waited 6 s for ranks 1, 3", "stopped"}}) {
+    EXPECT_NE(remedy_of_error(c.error).find(c.remedy), std::string::npos) << c.error << ": " << remedy_of_error(c.error);
+  }
 }
 
 TEST(DoctorChecksTest, ClocksAndNetworks) {

@@ -54,7 +54,7 @@ std::vector<int32_t> draw(const nlohmann::json& golden_case, uint64_t first_seed
   }
   SamplingNeeds needs;
   needs.processing = sampling[0].penalty_row >= 0;
-  needs.filters = {sampling[0].top_k > 0, sampling[0].top_p<1.0f, sampling[0].min_p> 0.0f};
+  needs.filters = {sampling[0].top_k > 0, (sampling[0].top_p < 1.0f), (sampling[0].min_p > 0.0f)};
   sampler.reset_counts(0, history.data(), static_cast<int64_t>(history.size()), nullptr, 0);
   sampler.sample(kDraws, sampling.data(), nullptr, nullptr, needs);
   backend->synchronize();

@@ -30,10 +30,12 @@ int max_blocks(int ranks_per_gpu) {
 }
 
 // Up to which a message goes whole to every peer. With two ranks that is no more traffic than the other way, and one wait less;
-// with more, each makes more of it. Measured with bench comm (docs/performance.md).
-size_t one_shot_limit(int ranks) {
-  constexpr size_t kOfTwo = size_t{2} << 20, kTraffic = size_t{1} << 20;  // traffic: that a rank sends
-  return std::min(ranks == 2 ? kOfTwo : kTraffic / static_cast<size_t>(ranks - 1), cuda::peer_mailbox_bytes(ranks));
+// with more, each makes more of it. Measured with bench comm (docs/performance.md): three and four GPUs over NVLink, and ranks
+// that share one, whose memory carries the traffic of all.
+size_t find_one_shot_limit(int ranks, bool shares_gpu) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  const size_t traffic = shares_gpu ? kMiB : 2 * kMiB;  // that a rank sends
+  return std::min(ranks == 2 ? 2 * kMiB : traffic / static_cast<size_t>(ranks - 1), cuda::peer_mailbox_bytes(ranks));
 }
 
 // Integers that float16 holds, as does their sum over kMaxPeers ranks.
@@ -44,7 +46,10 @@ cuda::AnyVector any_vector(const TensorView& x) { return {x.data, x.dtype}; }
 }  // namespace
 
 PeerCommunicator::PeerCommunicator(const World& world, Backend& backend, size_t max_bytes, int max_ranks_per_gpu)
-    : world_(world), backend_(backend), exceptions_at_start_(std::uncaught_exceptions()) {
+    : world_(world),
+      backend_(backend),
+      exceptions_at_start_(std::uncaught_exceptions()),
+      one_shot_limit_(find_one_shot_limit(world.size(), max_ranks_per_gpu > 1)) {
   view_.rank = world.rank();
   view_.size = world.size();
   view_.mailbox_bytes = cuda::peer_mailbox_bytes(view_.size);
@@ -120,7 +125,7 @@ void PeerCommunicator::abort() noexcept {
 PeerCommunicator::Way PeerCommunicator::choose(size_t bytes) const {
   if (bytes > view_.mailbox_bytes) return kTwoShot;
   if (forced_ >= 0) return static_cast<Way>(forced_);
-  return bytes <= one_shot_limit(view_.size) ? kOneShot : kTwoShot;
+  return bytes <= one_shot_limit_ ? kOneShot : kTwoShot;
 }
 
 const PeerMemory* PeerCommunicator::find(const void* p, size_t bytes) const {

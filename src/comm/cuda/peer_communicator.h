@@ -61,6 +61,7 @@ class PeerCommunicator : public Communicator {
   int forced_ = -1;
   std::atomic<bool> aborted_{false};
   int exceptions_at_start_ = 0;
+  const size_t one_shot_limit_;
 };
 
 }  // namespace lockstep

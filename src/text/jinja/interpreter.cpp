@@ -27,7 +27,7 @@ class Interpreter : public Run {
     for (size_t id = 0; id < program.names.size(); ++id) {
       const std::string& name = program.names[id];
       if (const auto it = variables.find(name); it != variables.end()) {
-        root_->set(static_cast<int>(id), from_json(*this, *it));
+        root_->set(static_cast<int>(id), value_from_json(*this, *it));
         continue;
       }
       for (const Builtin& function : functions()) {

@@ -134,7 +134,7 @@ std::string to_json(Run& run, const Value& value, const JsonStyle& style) {
   return writer.take();
 }
 
-Value from_json(Run& run, const JinjaValue& json) {
+Value value_from_json(Run& run, const JinjaValue& json) {
   switch (json.type()) {
     case JinjaValue::value_t::boolean: return json.get<bool>();
     case JinjaValue::value_t::number_integer: return json.get<int64_t>();
@@ -149,13 +149,13 @@ Value from_json(Run& run, const JinjaValue& json) {
     case JinjaValue::value_t::array: {
       std::vector<Value> items;
       items.reserve(json.size());
-      for (const JinjaValue& item : json) items.push_back(from_json(run, item));
+      for (const JinjaValue& item : json) items.push_back(value_from_json(run, item));
       return run.list(std::move(items));
     }
     case JinjaValue::value_t::object: {
       const Value dict = run.make(new Dict, sizeof(Dict));
       dict.as<Dict>().entries.reserve(json.size());
-      for (const auto& [key, item] : json.items()) run.add(dict, run.string(key), from_json(run, item));
+      for (const auto& [key, item] : json.items()) run.add(dict, run.string(key), value_from_json(run, item));
       return dict;
     }
     default: return {};

@@ -27,7 +27,7 @@ struct JsonStyle {
 };
 std::string to_json(Run& run, const Value& value, const JsonStyle& style);
 
-// A value of JSON. Throws Error for integers outside of 64 bits.
-Value from_json(Run& run, const JinjaValue& json);
+// A value of JSON. Throws Error for integers outside of 64 bits. (A call of from_json would find nlohmann's templates, too.)
+Value value_from_json(Run& run, const JinjaValue& json);
 
 }  // namespace lockstep::text::jinja

@@ -3,12 +3,13 @@
 #include <map>
 
 #include "config/model_config.h"
+#include "support/source_dir.h"
 #include "temp_dir.h"
 
 namespace lockstep {
 namespace {
 
-const std::filesystem::path kModels = std::filesystem::path(LOCKSTEP_SOURCE_DIR) / "configs" / "models";
+const std::filesystem::path kModels = testing::source_dir() / "configs" / "models";
 
 // Parameter counts as published with the checkpoints (safetensors metadata on their model pages).
 const std::map<std::string, int64_t> kPublishedParameters = {
@@ -48,7 +49,7 @@ TEST(ModelFiles, ReadBackEqualFromTheirOwnYaml) {
 
 TEST(ModelFiles, AreFoundByName) {
   const std::filesystem::path before = std::filesystem::current_path();
-  std::filesystem::current_path(LOCKSTEP_SOURCE_DIR);
+  std::filesystem::current_path(testing::source_dir());
   const ModelConfig config = load_model_config("qwen2.5-7b");
   std::filesystem::current_path(before);
   EXPECT_EQ(config.architecture, "Qwen2ForCausalLM");
@@ -64,7 +65,7 @@ TEST(ModelFiles, AreFoundByName) {
 
 TEST(ModelFiles, AnUnknownNameSaysWhereItLookedAndWhatThereIs) {
   const std::filesystem::path before = std::filesystem::current_path();
-  std::filesystem::current_path(LOCKSTEP_SOURCE_DIR);
+  std::filesystem::current_path(testing::source_dir());
   const std::string error = error_of([] { load_model_config("qwen9-1b"); });
   std::filesystem::current_path(before);
   expect_contains(error, {"qwen9-1b", "configs/models/qwen9-1b.yaml", "smollm2-135m"});

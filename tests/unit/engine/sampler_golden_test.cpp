@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/sampler.h"
+#include "support/source_dir.h"
 
 namespace lockstep {
 namespace {
@@ -103,7 +104,7 @@ void expect_frequencies(const nlohmann::json& golden_case, const std::vector<int
 class SamplerGolden : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SamplerGolden, DrawsAsOftenAsTransformers) {
-  std::ifstream in(std::filesystem::path(LOCKSTEP_SOURCE_DIR) / "tests/golden/data" / GetParam() / "sampling.json");
+  std::ifstream in(testing::source_dir() / "tests/golden/data" / GetParam() / "sampling.json");
   ASSERT_TRUE(in.good());
   const nlohmann::json golden = nlohmann::json::parse(in);
   uint64_t seed = 1;

@@ -18,7 +18,7 @@ using testing::hardware;
 
 TEST(HardwareTest, EveryFileOfTheCatalogueReads) {
   int gpus = 0, links = 0;
-  for (const auto& entry : fs::directory_iterator(LOCKSTEP_SOURCE_DIR "/configs/hardware")) {
+  for (const auto& entry : fs::directory_iterator(testing::source_dir() / "configs/hardware")) {
     std::ifstream in(entry.path());
     const std::string text((std::istreambuf_iterator<char>(in)), {});
     if (text.find("\nlink:") != std::string::npos) {

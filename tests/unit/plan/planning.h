@@ -5,10 +5,11 @@
 #include <string>
 
 #include "plan/plan.h"
+#include "support/source_dir.h"
 
 namespace lockstep::testing {
 
-inline std::string config_file(const std::string& path) { return LOCKSTEP_SOURCE_DIR "/configs/" + path + ".yaml"; }
+inline std::string config_file(const std::string& path) { return (source_dir() / "configs" / path).string() + ".yaml"; }
 
 // name: of configs/models or configs/planned. dtype: as --dtype.
 inline PlannedModel planned(const std::string& name, const std::string& dtype = "auto") {

@@ -10,10 +10,11 @@
 #include <string>
 
 #include "base/error.h"
+#include "support/source_dir.h"
 
 namespace lockstep::testing {
 
-inline std::filesystem::path data_directory() { return std::filesystem::path(LOCKSTEP_SOURCE_DIR) / "tests/unit/text/data"; }
+inline std::filesystem::path data_directory() { return source_dir() / "tests/unit/text/data"; }
 
 inline nlohmann::json read_json(const std::string& name) {
   std::ifstream in(data_directory() / name);

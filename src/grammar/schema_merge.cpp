@@ -103,8 +103,8 @@ class Flattener {
     SchemaJson all = with_null(schema);
     std::vector<SchemaJson> parts;
     if (const auto reference = schema.find("$ref"); reference != schema.end()) {
-      const SchemaJson& target = resolve_reference(root_, *reference, pointer + "/$ref");
-      parts.push_back(flatten(target, pointer + "/$ref", depth + 1));
+      const std::string at = pointer + "/$ref";
+      parts.push_back(flatten(resolve_reference(root_, *reference, at), at, depth + 1));
       all.erase("$ref");
     }
     if (const auto list = schema.find("allOf"); list != schema.end()) {

@@ -140,6 +140,9 @@ void add_bench_engine(CliFlags& flags, CommandLine& result) {
               into_integer(b.repeats, 1, 100000));
   flags.value("--tokenizer", "DIR", "Turn the tokens into text with this tokenizer, and look for a stop string in it",
               into_text(b.tokenizer, "a directory"));
+  flags.value("--json-schema", "FILE",
+              "Hold all sequences to JSON of this schema; one that has come to its end is followed by a new one",
+              into_text(b.json_schema, "a file"));
   flags.flag("--enable-prefix-caching,!--no-enable-prefix-caching", "As for the engine (default: true)", b.prefix_caching);
   flags.value("--json", "FILE", "Write the results here, too", into_text(b.json, "a file"));
   flags.app()->footer(

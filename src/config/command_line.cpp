@@ -103,6 +103,10 @@ void check_together(const CommandLine& line) {
     const BenchLatencyOptions& b = line.bench_latency;
     check(b.skip < b.output_len, "--skip is {}; allowed: less than --output-len, {}", b.skip, b.output_len);
   }
+  if (line.command == Command::kBenchEngine) {
+    const BenchEngineOptions& b = line.bench_engine;
+    check(b.has_text() || !b.has_form(), "--json-schema needs the tokens' texts; give --tokenizer DIR, too");
+  }
 }
 
 std::string program_of(const CLI::App& app) {

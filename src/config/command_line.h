@@ -174,9 +174,11 @@ struct BenchEngineOptions {
   int32_t prompt_len = 128;
   int32_t repeats = 5;
   bool prefix_caching = true;
-  std::filesystem::path tokenizer;  // turns the tokens into text; empty: nothing does
-  std::filesystem::path json;       // results also go here; empty: nowhere
+  std::filesystem::path tokenizer;    // turns the tokens into text; empty: nothing does
+  std::filesystem::path json_schema;  // a file; all output has this form. Empty: none
+  std::filesystem::path json;         // results also go here; empty: nowhere
   bool has_text() const { return !tokenizer.empty(); }
+  bool has_form() const { return !json_schema.empty(); }
 };
 
 enum class PlanFormat { kText, kMarkdown, kJson };

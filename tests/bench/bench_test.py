@@ -308,19 +308,28 @@ def case_load(runner):
 
 def case_engine(runner):
     file = runner.directory / "engine.json"
-    for arguments in ([], ["--tokenizer", runner.tokenizer, "--no-enable-prefix-caching"]):
+    schema = runner.directory / "schema.json"
+    schema.write_text(json.dumps({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "integer"}}},
+                                  "required": ["a", "b"]}))
+    text = ["--tokenizer", runner.tokenizer, "--no-enable-prefix-caching"]
+    for arguments in ([], text, [*text, "--json-schema", schema]):
         code, out, err = runner.process(["engine", "--batch-size", "1,40", "--steps", 100, "--repeats", 2, "--json", file, *arguments])
         expect(code == 0, f"exit code {code}\n--- stdout\n{out}\n--- stderr\n{err}")
         results = json.loads(file.read_text())
+        form = schema in arguments
         expect(results["benchmark"] == "engine" and results["ranks"] == runner.args.ranks, results)
-        expect(results["text"] == bool(arguments) and results["prefix_caching"] == (not arguments), results)
+        expect(results["text"] == bool(arguments) and results["prefix_caching"] == (not arguments) and results["form"] == form, results)
         expect([row["sequences"] for row in results["rows"]] == [1, 40], results)
         for row in results["rows"]:
             parts = dict(row["parts_us"])
-            expect(parts.pop("mask") == 0, row)  # nothing is held to a form here
-            expect(row["step_us"] > 0 and all(us > 0 for us in parts.values()) and len(parts) == 6, row)
-        expect(len(out.splitlines()) == 4, out)
+            expect((parts.pop("mask") > 0) == form, row)  # masks are looked up where the output has a form, and only there
+            expect(row["step_us"] > 0 and row["first_us"] > 0 and all(us > 0 for us in parts.values()) and len(parts) == 6, row)
+        expect(len(out.splitlines()) == 4 and ("held to a schema" in out) == form, out)
     runner.refuse(["--steps", "5"], "engine", "--steps", 5)
+    runner.refuse(["--json-schema", "--tokenizer"], "engine", "--json-schema", schema)
+    schema.write_text('{"type": "odd"}')
+    runner.refuse(["JSON schema", "/type", "odd"], "engine", *text, "--json-schema", schema)
+    runner.refuse(["no/such.json", "--json-schema"], "engine", *text, "--json-schema", "no/such.json")
 
 
 def read_trace(file):

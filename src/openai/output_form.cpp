@@ -33,6 +33,7 @@ GrammarSpec choice_of(const std::string& key, const Json& value) {
 
 GrammarSpec response_format_of(const Json& format) {
   const std::string key = "response_format";
+  if (!format.is_object()) JsonFields::refuse(key, format, "an object with a type");
   JsonFields fields(format);
   std::string type;
   fields.text("type", type);
@@ -70,6 +71,7 @@ GrammarSpec read_output_form(JsonFields& fields) {
   if (const Json* format = fields.find("response_format")) take("response_format", response_format_of(*format));
   take_all(fields, "guided_");
   if (const Json* outputs = fields.find("structured_outputs")) {
+    if (!outputs->is_object()) JsonFields::refuse("structured_outputs", *outputs, "an object");
     JsonFields inner(*outputs);
     take_all(inner, "");
     for (const char* name : {"disable_any_whitespace", "disable_additional_properties"}) {

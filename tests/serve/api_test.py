@@ -31,7 +31,7 @@ def enter_venv(directory):
         done = subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--timeout", "20", "--retries", "2",
                                "-r", HERE / "requirements.txt"], capture_output=True, text=True)
         if done.returncode != 0:
-            print(f"SKIPPED: the openai package cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
+            print(f"SKIPPED: the packages cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
             sys.exit(launch.SKIPPED)
         stamp.write_text(wanted)
     os.execv(python, [str(python), *sys.argv])

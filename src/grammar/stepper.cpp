@@ -73,13 +73,25 @@ void Stepper::step(const Position& from, uint8_t byte, Position& out) {
 }
 
 bool Stepper::advance(Position& position, std::string_view bytes) {
-  Position now = position, next;
-  for (const char byte : bytes) {
-    step(now, static_cast<uint8_t>(byte), next);
-    if (!next.alive()) return false;
-    std::swap(now, next);
+  now_ = position;
+  for (const char c : bytes) {
+    const auto byte = static_cast<uint8_t>(c);
+    // Mostly a text goes on in one rule.
+    if (now_.threads.size() == 1) {
+      Thread& only = now_.threads.front();
+      const StateId to = grammar_.step(only.state, byte);
+      if (to == kNoState) return false;
+      if (!grammar_.branches(to)) {
+        only.state = to;
+        now_.may_end = now_.left_unknown = false;
+        continue;
+      }
+    }
+    step(now_, byte, next_);
+    if (!next_.alive()) return false;
+    std::swap(now_, next_);
   }
-  position = std::move(now);
+  std::swap(position, now_);
   return true;
 }
 

@@ -77,6 +77,7 @@ class Stepper {
   const Grammar& grammar_;
   StackPool& stacks_;
   std::vector<Thread> visited_;  // in the step being made
+  Position now_, next_;          // of advance(), which need no memory of their own each time
 };
 
 }  // namespace lockstep::grammar

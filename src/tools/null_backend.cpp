@@ -57,12 +57,22 @@ class NullOps final : public Ops {
   // The first allowed token from `token` on, from the beginning again after the last; -1: none.
   int32_t next_allowed(const uint32_t* mask, int32_t token) const {
     const auto first = static_cast<int64_t>(token) / 32;
-    for (int64_t i = 0; i <= words_; ++i) {
-      const int64_t w = (first + i) % words_;
-      const uint32_t bits = mask[w] & (i == 0 ? ~uint32_t{0} << (token % 32) : ~uint32_t{0});
-      if (bits != 0) return static_cast<int32_t>(w * 32 + std::countr_zero(bits));
+    if (const uint32_t bits = mask[first] & ~uint32_t{0} << (token % 32); bits != 0) return token_of(first, bits);
+    int64_t word = next_word(mask, first + 1, words_);
+    if (word == words_) word = next_word(mask, 0, words_);
+    return word < words_ ? token_of(word, mask[word]) : -1;
+  }
+  static int32_t token_of(int64_t word, uint32_t bits) { return static_cast<int32_t>(word * 32 + std::countr_zero(bits)); }
+  // The first word from `word` on that is not 0, or end. It is the model's time, not the engine's: many at once.
+  static int64_t next_word(const uint32_t* mask, int64_t word, int64_t end) {
+    constexpr int64_t kMany = 32;
+    for (; word + kMany <= end; word += kMany) {
+      uint32_t any = 0;
+      for (int64_t i = 0; i < kMany; ++i) any |= mask[word + i];
+      if (any != 0) break;
     }
-    return -1;
+    while (word < end && mask[word] == 0) ++word;
+    return word;
   }
 
   int32_t vocab_size_;

@@ -34,11 +34,10 @@ class JsonFields {
   bool has(const std::string& key) { return find(key) != nullptr; }
 
   [[noreturn]] static void refuse(const std::string& key, const Json& value, const std::string& allowed) {
-    std::string shown = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::string shown = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
     constexpr size_t kMost = 60;
-    if (shown.size() > kMost) shown = shown.substr(0, kMost) + "...";  // ASCII beyond doubt only where it is cut
-    throw RequestError(key, fmt::format("'{}' is {}; allowed: {}", key,
-                                        Json(shown).dump(-1, ' ', true, Json::error_handler_t::replace), allowed));
+    if (shown.size() > kMost) shown = shown.substr(0, kMost) + "...";
+    throw RequestError(key, fmt::format("'{}' is {}; allowed: {}", key, shown, allowed));
   }
 
   template <typename Int>

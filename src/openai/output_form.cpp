@@ -77,7 +77,7 @@ GrammarSpec read_output_form(JsonFields& fields) {
     for (const char* name : {"disable_any_whitespace", "disable_additional_properties"}) {
       bool wanted = false;
       inner.boolean(name, wanted);
-      if (wanted) throw RequestError("structured_outputs", fmt::format("'{}' is true, which is not supported", name));
+      if (wanted) throw RequestError(name, fmt::format("'{}' is true, which is not supported", name));
     }
     inner.ignore({"disable_fallback"});
     inner.finish();

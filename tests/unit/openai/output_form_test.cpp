@@ -67,6 +67,7 @@ TEST(OutputForm, RefusesWhatIsNone) {
       {R"("response_format": "json_object")", "response_format"},
       {R"("response_format": [])", "response_format"},
       {R"("response_format": {})", "response_format"},
+      {R"("response_format": 200)", "response_format"},
       {R"("response_format": {"type": "xml"})", "response_format"},
       {R"("response_format": {"type": 3})", "type"},
       {R"("response_format": {"type": "json_schema"})", "response_format"},
@@ -85,7 +86,7 @@ TEST(OutputForm, RefusesWhatIsNone) {
       {R"("structured_outputs": "json")", "structured_outputs"},
       {R"("structured_outputs": {"jsn": {}})", "jsn"},
       {R"("structured_outputs": {"json": 3})", "json"},
-      {R"("structured_outputs": {"disable_any_whitespace": true})", "structured_outputs"},
+      {R"("structured_outputs": {"disable_any_whitespace": true})", "disable_any_whitespace"},
       // What would constrain is never passed over.
       {R"("guided_grammar": "root ::= \"a\"")", "guided_grammar"},
       {R"("guided_whitespace_pattern": " ")", "guided_whitespace_pattern"},
@@ -95,8 +96,15 @@ TEST(OutputForm, RefusesWhatIsNone) {
   for (const auto& [fields, param] : wrong) {
     const std::string said = refusal(fields);
     EXPECT_EQ(said.substr(0, said.find('|')), param) << fields << "\n" << said;
-    EXPECT_NE(said.find("'" + param + "'"), std::string::npos) << fields << "\n" << said;
+    EXPECT_NE(said.find(param, said.find('|')), std::string::npos) << fields << "\n" << said;
   }
+}
+
+// The value as it was sent, without quotes of ours around it.
+TEST(OutputForm, ShowsTheValue) {
+  EXPECT_NE(refusal(R"("guided_json": 200)").find("is 200; allowed: a JSON schema"), std::string::npos);
+  EXPECT_NE(refusal(R"("guided_json": [null])").find("is [null]; allowed"), std::string::npos);
+  EXPECT_NE(refusal(R"("guided_choice": "\u00fc\n")").find(R"(is "\u00fc\n"; allowed)"), std::string::npos);
 }
 
 TEST(OutputForm, TakesOneOnly) {

@@ -3,7 +3,7 @@
 
 It needs little room: debug information is left out, and each program goes when it has run.
 
-    library_test.py --mpirun mpirun --lockstep build/cpu/bin/lockstep --cmake cmake --build-directory build/cpu --compiler c++
+    library_test.py --mpirun mpirun --lockstep build/cpu/bin/lockstep --cmake cmake --build-directory build/cpu --compiler c++ --generator Ninja
 """
 
 import os
@@ -67,8 +67,8 @@ def install(args, work):
 def check_programs(args, prefix, work):
     model, build = work / "model", work / "build"
     Model().write(model)
-    run([args.cmake, "-S", HERE / "example", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={args.compiler}",
-         "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_EXE_LINKER_FLAGS=-s"])
+    run([args.cmake, "-G", args.generator, "-S", HERE / "example", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}",
+         f"-DCMAKE_CXX_COMPILER={args.compiler}", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_EXE_LINKER_FLAGS=-s"])
 
     def built(name):
         run([args.cmake, "--build", build, "--target", name])
@@ -100,6 +100,7 @@ def main():
     parser.add_argument("--cmake", required=True)
     parser.add_argument("--build-directory", required=True)
     parser.add_argument("--compiler", required=True)
+    parser.add_argument("--generator", required=True, help="for cmake -G; its default, make, is not installed everywhere")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

@@ -42,7 +42,7 @@ void write_line(const std::string& line) noexcept {
 }
 
 // How long a rank that gives up lets a lower one that lives speak and end the job.
-constexpr std::chrono::milliseconds kDeference{2000};
+constexpr std::chrono::milliseconds kDeference{3000};
 // How long MPI_Abort and the flushing of files may take before the process ends by itself.
 constexpr std::chrono::milliseconds kAbortLimit{3000};
 // How long what is to be done before the end may take.

@@ -2,6 +2,7 @@
 // because rank 0 must be able to tell who is missing, and because a message that nobody comes for can be withdrawn.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <thread>
 
@@ -136,8 +137,9 @@ World::Verdict World::await_verdict(const char* name, bool failed, int tag) cons
   messages.receive(answer.data(), 2, 0, tag + 1, comm_);
   check_mpi(MPI_Send(&state, 1, MPI_INT64_T, 0, tag, comm_), name);
 
-  // Rank 0 knows who is missing, so that it should be the first whose patience ends.
-  const Seconds limit = timeout_ + Seconds(1.0);
+  // Rank 0 knows who is missing, so that it should be the first whose patience ends, and then one after the other: one is to
+  // speak.
+  const Seconds limit = timeout_ + Seconds(1.0 + 0.3 * std::min(rank_ - 1, 5));
   Backoff backoff(cores_are_scarce_);
   while (!messages.arrived(0)) {
     if (failed && backoff.elapsed() > kPatienceOfFailed) return {};

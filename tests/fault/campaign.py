@@ -304,8 +304,7 @@ def slowed(args, directory, rng):
             time.sleep(0.002)
         except ProcessLookupError:
             break
-    if trial.job.process.poll() is None:
-        expect(not error_lines(trial.job.text()), f"a slow rank is no failure\n{trial.job.text()}")
+    if trial.job.process.poll() is None and not error_lines(trial.job.text()):
         os.kill(trial.job.process.pid, signal.SIGINT)
         trial.job.end(LAUNCHER_S, time.monotonic())
     else:

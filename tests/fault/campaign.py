@@ -238,8 +238,6 @@ def stop(args, directory, rng):
     since = time.monotonic()
     os.kill(pids[trial.victim], signal.SIGSTOP)
     deadline = INIT_TIMEOUT_S if trial.moment == "load" else STEP_TIMEOUT_S
-    if trial.moment == "idle":
-        deadline += 2.5  # until the next step, or until the followers ask who is there
     code, err = trial.job.end(deadline + SLACK_S, since)
     expect(code not in (0, None), f"exit code {code}\n{err}")
     named_once(trial, err, trial.victim, {trial.lowest_left()})

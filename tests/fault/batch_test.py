@@ -246,15 +246,21 @@ def case_killed(args, directory):
         output = directory / f"out{jobs}.jsonl"
         more = rng.choice(list(expected))
         jobs += 1
-        for _ in range(rng.randrange(1, 5)):
+        for start in range(rng.randrange(1, 5)):
             if kills == args.kills:
                 break
             job = batch.start(output, *more)
-            time.sleep(rng.uniform(0, seconds[more]))
-            victims = [job.process.pid, *job.ranks()]
-            if job.process.poll() is None:
-                os.kill(rng.choice(victims), signal.SIGKILL)
-                kills += 1
+            begin = time.monotonic()
+            try:
+                job.process.wait(rng.uniform(0, seconds[more]))
+                if start == 0:  # the machine has become faster: later moments would come too late again
+                    seconds[more] = time.monotonic() - begin
+            except subprocess.TimeoutExpired:
+                try:
+                    os.kill(rng.choice([job.process.pid, *job.ranks()]), signal.SIGKILL)
+                    kills += 1
+                except ProcessLookupError:
+                    pass  # the rank has ended since it was found
             # Without waiting for the ranks to end: the next job waits for the lock.
             started.append(job)
             try:

@@ -96,7 +96,7 @@ class Checker {
     }
     const bool has_error = !error.empty(), wants_error = expected.contains("error");
     num_errors_ += has_error && wants_error ? 1 : 0;
-    if (has_error == wants_error && (has_error || text == expected.at("text"))) return;
+    if (has_error == wants_error && (has_error || text == expected.at("text").get<std::string>())) return;
     if (++num_wrong_ > 50) return;
     std::printf("---- %s\nexpected: %s\ngot:      %s\n", name.c_str(),
                 (wants_error ? expected["error"] : expected["text"]).dump().c_str(),

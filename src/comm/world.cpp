@@ -19,6 +19,7 @@
 #include "comm/backoff.h"
 #include "comm/core_budget.h"
 #include "comm/deadline_timer.h"
+#include "comm/rank_position.h"
 #include "comm/start_up_facts.h"
 #include "comm/stop_signal.h"
 
@@ -41,12 +42,20 @@ void write_line(const std::string& line) noexcept {
   }
 }
 
+constexpr std::chrono::milliseconds kBetweenRolls{60};
 // How long a rank that gives up lets a lower one that lives speak and end the job.
 constexpr std::chrono::milliseconds kDeference{3000};
 // How long MPI_Abort and the flushing of files may take before the process ends by itself.
 constexpr std::chrono::milliseconds kAbortLimit{3000};
 // How long what is to be done before the end may take.
 constexpr std::chrono::milliseconds kCleanUpLimit{800};
+
+// Whether all have answered and have begun equally many collectives.
+bool all_at_one_place(const RollCall::ByRank& by_rank) {
+  const auto begun = [](const auto& status) { return RankPosition::unpacked(status->position).begun; };
+  return std::all_of(by_rank.begin(), by_rank.end(),
+                     [&](const auto& status) { return status && begun(status) == begun(by_rank.front()); });
+}
 
 // NCCL's abort, for one, may itself wait for the peer that is gone.
 void run_briefly(const std::function<void()>& body) noexcept {
@@ -349,7 +358,12 @@ void World::give_up(const std::string& message, const std::function<void()>& bef
   std::string who;
   try {
     if (roll_call_ == nullptr) abort(message + "; " + who_is_missing(), 1, before_end);
-    const RollCall::ByRank answers = roll_call_->ask(RollCall::Urgency::kGivingUp);
+    RollCall::ByRank answers = roll_call_->ask(RollCall::Urgency::kGivingUp);
+    // A rank that is only slow is where the others are for a moment, behind them most of the time.
+    for (int again = 0; again < 3 && all_at_one_place(answers); ++again) {
+      std::this_thread::sleep_for(kBetweenRolls);
+      answers = roll_call_->ask(RollCall::Urgency::kGivingUp);
+    }
     // A lower rank that answers has been asked to speak for us.
     if (std::any_of(answers.begin(), answers.begin() + rank_, [](const auto& answer) { return answer.has_value(); })) {
       std::this_thread::sleep_for(kDeference);

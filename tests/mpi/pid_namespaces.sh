@@ -12,7 +12,9 @@ if ! "$mpirun" --version 2>&1 | grep -q "Open MPI\|OpenRTE"; then echo "skipped:
 # Open MPI's own shared memory (vader) needs to see the other ranks' processes.
 flags=(--oversubscribe --bind-to none --mca btl "tcp,self")
 
-"$mpirun" "${flags[@]}" -np 3 "${apart[@]}" "$tests" --gtest_filter='*HostCommunicatorTest*' | tee /dev/stderr | grep -q "\[  PASSED  \] [1-9]"
+said=$("$mpirun" "${flags[@]}" -np 3 "${apart[@]}" "$tests" --gtest_color=no --gtest_filter='*HostCommunicatorTest*' 2>&1) ||
+  { echo "$said"; exit 1; }
+[[ $said == *"[  PASSED  ] "[1-9]* ]] || { echo "$said"; exit 1; }
 # In its namespace a rank is process 1.
 left=$(find /dev/shm -maxdepth 1 -name "lockstep-1-*")
 [[ -z $left ]] || { echo "left behind: $left"; exit 1; }

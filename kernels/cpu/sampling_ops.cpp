@@ -83,20 +83,39 @@ float kth_largest(const Row& row, int64_t k) {
 
 using DigitWeights = std::array<uint64_t, kSearchDigitValues>;
 
-// Of the logits of `row` that count in the search, by their next digit.
+// Of the logits of `row` that count in the search, by their next digit. Neighbours go to copies of their own, as an addition
+// to where the last one went would wait for it.
 DigitWeights weights_of(const Row& row, const CpuKernels& kernels, const ThresholdSearch& search, const SamplingRow& params,
                         TokenFilter filter, int32_t digit) {
-  DigitWeights weights{};
+  constexpr int64_t kCopies = 4;
+  std::array<DigitWeights, kCopies> copies{};
   const bool of_mass = filter == TokenFilter::kTopP;
-  row.for_each_block_from(from_ordered_bits(std::max(search.least, search.prefix)), [&](int64_t, const float* x, int64_t n) {
+  float bound = from_ordered_bits(std::max(search.least, search.prefix));
+  constexpr float kWeightless = 29.0f;  // exp(-29) of kUnitMass is less than a half
+  // Nothing below the k-th of a part can be the k-th of all.
+  bound = std::max(bound, of_mass ? search.top - kWeightless * params.temperature : kth_largest(row, params.top_k));
+  const float inv_temperature = 1.0f / params.temperature;
+  // By value what the stores below could otherwise be thought to change.
+  const auto weigh = [&copies, &kernels, search, of_mass, digit, inv_temperature](int64_t, const float* x, int64_t n) {
     float relative[kMaxBlock];
-    if (of_mass) kernels.exp_scaled(relative, x, search.top, 1.0f / params.temperature, n);
+    uint64_t weight[kMaxBlock];
+    uint32_t value[kMaxBlock];
     for (int64_t i = 0; i < n; ++i) {
       const uint32_t key = ordered_bits(x[i]);
-      if (counts_in(search, key, digit)) weights[digit_of(key, digit)] += of_mass ? mass_of(relative[i]) : 1;
+      value[i] = digit_of(key, digit);
+      weight[i] = static_cast<uint64_t>(counts_in(search, key, digit));
     }
-  });
-  return weights;
+    if (of_mass) {
+      kernels.exp_scaled(relative, x, search.top, inv_temperature, n);
+      for (int64_t i = 0; i < n; ++i) weight[i] *= mass_of(weight[i] != 0 ? relative[i] : 0.0f);  // never of NaN
+    }
+    for (int64_t i = 0; i < n; ++i) copies[static_cast<size_t>(i % kCopies)][value[i]] += weight[i];
+  };
+  row.for_each_block_from(bound, weigh);
+  for (size_t copy = 1; copy < kCopies; ++copy) {
+    for (size_t v = 0; v < kSearchDigitValues; ++v) copies[0][v] += copies[copy][v];
+  }
+  return copies[0];
 }
 
 // Later wins only if better: equal values go to the lower id.

@@ -67,7 +67,7 @@ SharedMemory SharedMemory::create(size_t bytes) {
 // The path alone is not enough: in another PID namespace it is another process's.
 std::string SharedMemory::address() const {
   struct stat status {};
-  check(fstat(file_, &status) == 0, "shared memory: {}", std::strerror(errno));
+  check(fstat(file_, &status) == 0, "shared memory: cannot look at descriptor {}: {}", file_, std::strerror(errno));
   return fmt::format("{}:{}:/proc/{}/fd/{}", status.st_dev, status.st_ino, getpid(), file_);
 }
 
@@ -75,9 +75,11 @@ SharedMemory SharedMemory::reach(const std::string& address, size_t bytes) {
   SharedMemory memory;
   struct stat status {};
   const std::string path = address.substr(std::min(address.find('/'), address.size()));
-  memory.file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);  // whatever it is there
-  if (memory.file_ < 0 || fstat(memory.file_, &status) != 0) return {};
+  // Looked at before it is opened: in another PID namespace it is anything.
+  if (stat(path.c_str(), &status) != 0) return {};
   if (fmt::format("{}:{}:{}", status.st_dev, status.st_ino, path) != address) return {};
+  memory.file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (memory.file_ < 0) return {};
   memory.map_opened(bytes);
   return memory;
 }

@@ -93,6 +93,18 @@ struct NormRopeArgs {
   DType kv_dtype = DType::kFloat32;
 };
 
+// One digit of the search for a threshold (kernels/threshold_search.h): which logits count, and what they weigh.
+inline constexpr int64_t kDigitValues = 256;
+inline constexpr int64_t kDigitCopies = 4;
+struct DigitWeightsArgs {
+  float lowest = 0.0f, highest = 0.0f;  // the logits that count, both included
+  int32_t shift = 0;                    // of the digit in ordered_bits()
+  bool of_mass = false;                 // a logit weighs its mass_of(); else 1
+  float top = 0.0f;                     // where the mass is largest
+  float inv_temperature = 0.0f;
+  uint64_t* weights = nullptr;  // [kDigitCopies, kDigitValues], added to; their sum is the result
+};
+
 struct CpuKernels {
   const char* isa;
   bool bf16_products;  // bfloat16 weights, keys and values are multiplied as they are; what they meet is rounded to bfloat16
@@ -126,6 +138,7 @@ struct CpuKernels {
   double (*sum_exp)(const float* x, float max, float inv_temperature, int64_t n);
   // out[i] = exp((x[i] - max) * inv_temperature).
   void (*exp_scaled)(float* out, const float* x, float max, float inv_temperature, int64_t n);
+  void (*digit_weights)(const float* x, int64_t n, const DigitWeightsArgs& args);
   // Reads [data, data + bytes) and returns something that depends on all of it; bytes is a multiple of 1024.
   float (*read_all)(const void* data, int64_t bytes);
 };

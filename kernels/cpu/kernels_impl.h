@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/digit_weights_impl.h"
 #include "kernels/cpu/elementwise_impl.h"
 #include "kernels/cpu/linear_impl.h"
 
@@ -32,6 +33,7 @@ constexpr CpuKernels make_kernels(const char* isa) {
           .block_max = block_max,
           .sum_exp = sum_exp,
           .exp_scaled = exp_scaled,
+          .digit_weights = digit_weights,
           .read_all = read_all};
 }
 

@@ -41,6 +41,17 @@ struct Row {
       if (block_max[b] >= bound) fn(b * kMaxBlock, x + b * kMaxBlock, std::min(kMaxBlock, n - b * kMaxBlock));
     }
   }
+  // fn(x, n) for all logits of blocks that hold one >= bound; as few calls as there are runs of such blocks.
+  template <typename Fn>
+  void for_each_run_from(float bound, Fn&& fn) const {
+    const int64_t blocks = num_blocks(n);
+    for (int64_t b = 0; b < blocks;) {
+      int64_t end = b;
+      while (end < blocks && block_max[end] >= bound) ++end;
+      if (end > b) fn(x + b * kMaxBlock, std::min(n, end * kMaxBlock) - b * kMaxBlock);
+      b = end + 1;
+    }
+  }
   // fn(i, x[i]) for every logit >= *bound, in order; NaN never is. The bound may rise meanwhile.
   template <typename Fn>
   void for_each_from(const float* bound, Fn&& fn) const {
@@ -83,37 +94,35 @@ float kth_largest(const Row& row, int64_t k) {
 
 using DigitWeights = std::array<uint64_t, kSearchDigitValues>;
 
-// Of the logits of `row` that count in the search, by their next digit. Neighbours go to copies of their own, as an addition
-// to where the last one went would wait for it.
+// The logits whose ordered_bits() are in [first, last].
+void set_range(DigitWeightsArgs& args, uint32_t first, uint32_t last) {
+  constexpr uint32_t kInfinity = 0xff800000u, kMinusZero = 0x7fffffffu;  // which no number has, +0 being one with -0
+  args.lowest = from_ordered_bits(first);
+  args.highest = from_ordered_bits(std::min(last == kMinusZero ? last - 1 : last, kInfinity));
+}
+
+// Of the logits of `row` that count in the search, by their next digit.
 DigitWeights weights_of(const Row& row, const CpuKernels& kernels, const ThresholdSearch& search, const SamplingRow& params,
                         TokenFilter filter, int32_t digit) {
-  constexpr int64_t kCopies = 4;
-  std::array<DigitWeights, kCopies> copies{};
-  const bool of_mass = filter == TokenFilter::kTopP;
-  float bound = from_ordered_bits(std::max(search.least, search.prefix));
+  static_assert(kDigitValues == kSearchDigitValues);
+  std::array<DigitWeights, kDigitCopies> copies{};
+  DigitWeightsArgs args{.shift = digit_shift(digit),
+                        .of_mass = filter == TokenFilter::kTopP,
+                        .top = search.top,
+                        .inv_temperature = 1.0f / params.temperature,
+                        .weights = copies[0].data()};
+  const uint32_t undecided = digit == 0 ? ~0u : (1u << digit_shift(digit - 1)) - 1;
+  set_range(args, std::max(search.least, search.prefix), search.prefix | undecided);
   constexpr float kWeightless = 29.0f;  // exp(-29) of kUnitMass is less than a half
-  // Nothing below the k-th of a part can be the k-th of all.
-  bound = std::max(bound, of_mass ? search.top - kWeightless * params.temperature : kth_largest(row, params.top_k));
-  const float inv_temperature = 1.0f / params.temperature;
-  // By value what the stores below could otherwise be thought to change.
-  const auto weigh = [&copies, &kernels, search, of_mass, digit, inv_temperature](int64_t, const float* x, int64_t n) {
-    float relative[kMaxBlock];
-    uint64_t weight[kMaxBlock];
-    uint32_t value[kMaxBlock];
-    for (int64_t i = 0; i < n; ++i) {
-      const uint32_t key = ordered_bits(x[i]);
-      value[i] = digit_of(key, digit);
-      weight[i] = static_cast<uint64_t>(counts_in(search, key, digit));
-    }
-    if (of_mass) {
-      kernels.exp_scaled(relative, x, search.top, inv_temperature, n);
-      for (int64_t i = 0; i < n; ++i) weight[i] *= mass_of(weight[i] != 0 ? relative[i] : 0.0f);  // never of NaN
-    }
-    for (int64_t i = 0; i < n; ++i) copies[static_cast<size_t>(i % kCopies)][value[i]] += weight[i];
-  };
-  row.for_each_block_from(bound, weigh);
-  for (size_t copy = 1; copy < kCopies; ++copy) {
-    for (size_t v = 0; v < kSearchDigitValues; ++v) copies[0][v] += copies[copy][v];
+  if (args.of_mass) {
+    args.lowest = std::max(args.lowest, search.top - kWeightless * params.temperature);
+  } else if (digit < 2) {
+    // Nothing below the k-th of a part can be the k-th of all; later few logits are left anyway.
+    args.lowest = std::max(args.lowest, kth_largest(row, params.top_k));
+  }
+  row.for_each_run_from(args.lowest, [&](const float* x, int64_t n) { kernels.digit_weights(x, n, args); });
+  for (size_t copy = 1; copy < kDigitCopies; ++copy) {
+    for (size_t v = 0; v < kDigitValues; ++v) copies[0][v] += copies[copy][v];
   }
   return copies[0];
 }

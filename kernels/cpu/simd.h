@@ -133,6 +133,14 @@ inline void reduce_add8(float* out, const Vec* a) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   _mm256_storeu_ps(out, low_half(_mm512_maskz_permutexvar_ps(0xffff, order, e)));
 }
+// Stores the lanes with lowest <= x <= highest next to each other, and how many they are; what lies behind them in the whole
+// vector at p is overwritten.
+inline int64_t pack_between(float* p, Vec x, Vec lowest, Vec highest) {
+  const auto chosen =
+      static_cast<__mmask16>(_mm512_cmp_ps_mask(x, lowest, _CMP_GE_OQ) & _mm512_cmp_ps_mask(x, highest, _CMP_LE_OQ));
+  _mm512_storeu_ps(p, _mm512_maskz_compress_ps(chosen, x));
+  return __builtin_popcount(chosen);
+}
 inline __m128 fold_max_to_4(Vec a) {
   const __m256 half = _mm256_max_ps(low_half(a), high_half(a));
   return _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
@@ -195,6 +203,30 @@ inline void store(F16* p, Vec x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p
 inline void store_part(float* p, Vec x, int64_t n) { _mm256_maskstore_ps(p, first(n), x); }
 inline void store_part(Bf16* p, Vec x, int64_t n) { store_part16(p, narrow_bf16(x), n); }
 inline void store_part(F16* p, Vec x, int64_t n) { store_part16(p, narrow_f16(x), n); }
+
+// For each set of lanes their numbers, a byte each, lowest first.
+struct LaneLists {
+  uint64_t of[256];
+};
+constexpr LaneLists make_lane_lists() {
+  LaneLists lists{};
+  for (unsigned set = 0; set < 256; ++set) {
+    unsigned place = 0;
+    for (unsigned lane = 0; lane < 8; ++lane) {
+      if ((set >> lane & 1u) != 0) lists.of[set] |= static_cast<uint64_t>(lane) << 8 * place++;
+    }
+  }
+  return lists;
+}
+constexpr LaneLists kLaneLists = make_lane_lists();
+// As with AVX-512.
+inline int64_t pack_between(float* p, Vec x, Vec lowest, Vec highest) {
+  const __m256 chosen = _mm256_and_ps(_mm256_cmp_ps(x, lowest, _CMP_GE_OQ), _mm256_cmp_ps(x, highest, _CMP_LE_OQ));
+  const auto set = static_cast<unsigned>(_mm256_movemask_ps(chosen));
+  const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(kLaneLists.of[set])));
+  _mm256_storeu_ps(p, _mm256_permutevar8x32_ps(x, lanes));
+  return __builtin_popcount(set);
+}
 
 inline __m128 fold_to_4(Vec a) { return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)); }
 inline __m128 fold_max_to_4(Vec a) { return _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)); }
@@ -285,6 +317,20 @@ inline float reduce_add(Vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 inline Four reduce_add4(Vec a, Vec b, Vec c, Vec d) { return Four{reduce_add(a), reduce_add(b), reduce_add(c), reduce_add(d)}; }
 inline __attribute__((always_inline)) void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
+#endif
+
+#if LOCKSTEP_SIMD == 0
+inline int64_t pack_between(float* p, Vec x, Vec lowest, Vec highest) {
+  float lanes[kLanes];
+  store(lanes, x);
+  const float from = lowest[0], to = highest[0];
+  int64_t n = 0;
+  for (int i = 0; i < kLanes; ++i) {
+    p[n] = lanes[i];
+    n += static_cast<int64_t>(lanes[i] >= from) & static_cast<int64_t>(lanes[i] <= to);
+  }
+  return n;
+}
 #endif
 
 // A number that is to be multiplied: rounded to what the products take.

@@ -66,12 +66,13 @@ class CollectiveLog {
 
   uint64_t current() const { return begun_.load(std::memory_order_relaxed); }
   int64_t num_begun() const { return num_begun_.load(std::memory_order_relaxed); }
+  bool is_in_one() const { return num_completed_.load(std::memory_order_relaxed) != num_begun(); }
   // `returns_when_done`: that end() means that the collective is complete, not only under way on a device.
   std::string text(bool returns_when_done) const {
     if (num_begun() == 0) return "no collective yet";
     const std::string begun = CollectivePosition::unpacked(current()).text();
     if (!returns_when_done) return "last collective started: " + begun;
-    if (num_completed_.load(std::memory_order_relaxed) == num_begun()) return "last collective completed: " + begun;
+    if (!is_in_one()) return "last collective completed: " + begun;
     const uint64_t completed = completed_.load(std::memory_order_relaxed);
     return fmt::format("last collective completed: {}; waiting in {}",
                        completed == 0 ? "none" : CollectivePosition::unpacked(completed).text(), begun);

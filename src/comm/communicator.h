@@ -78,6 +78,8 @@ class Communicator {
 
   // For the watchdog; may be called from another thread.
   std::string last_collective() const { return log().text(returns_when_done()); }
+  // False also where a collective may be under way on a device.
+  bool is_waiting() const { return returns_when_done() && log().is_in_one(); }
   virtual const CollectiveLog& log() const { return log_; }
   virtual std::optional<std::string> async_error() { return {}; }  // what the transport reports behind our back
   virtual void abort() noexcept {}                                 // ends collectives that wait for a peer

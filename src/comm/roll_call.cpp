@@ -26,8 +26,11 @@ constexpr std::chrono::milliseconds kPatienceWithSilent{300}, kMemoryOfSilence{5
 struct RollCall::Message {
   int64_t urgency = 0;
   int64_t position = 0;
-  std::array<char, 496> text{};
+  double waiting = -1.0;
+  std::array<char, 488> text{};
 };
+
+RankStatus RollCall::status_in(const Message& message) { return {message.position, message.text.data(), message.waiting}; }
 
 RollCall::RollCall(MPI_Comm comm, std::function<RankStatus()> own_status, std::function<void(int rank)> on_urgent)
     : comm_(comm), own_status_(std::move(own_status)), on_urgent_(std::move(on_urgent)) {
@@ -54,6 +57,7 @@ RollCall::Message RollCall::own_message() const {
   const RankStatus status = own_status_();
   Message message;
   message.position = status.position;
+  message.waiting = status.waiting;
   std::memcpy(message.text.data(), status.text.data(), std::min(status.text.size(), message.text.size() - 1));
   return message;
 }
@@ -94,7 +98,7 @@ RollCall::ByRank RollCall::ask(Urgency urgency) {
   const std::lock_guard lock(asking_);
   ByRank by_rank(static_cast<size_t>(size_));
   Message question = own_message();
-  by_rank[static_cast<size_t>(rank_)] = RankStatus{question.position, question.text.data()};
+  by_rank[static_cast<size_t>(rank_)] = status_in(question);
   question.urgency = static_cast<int64_t>(urgency);
   for (int r = 0; r < size_; ++r) {
     if (r != rank_) send(question, r, kQuestion);
@@ -116,13 +120,34 @@ RollCall::ByRank RollCall::ask(Urgency urgency) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
       continue;
     }
-    by_rank[static_cast<size_t>(from)] = RankStatus{message.position, message.text.data()};
+    by_rank[static_cast<size_t>(from)] = status_in(message);
   }
   asked_ = start;
   silent_.clear();
   for (const auto& answer : by_rank) silent_.push_back(!answer);
   return by_rank;
 }
+
+namespace {
+
+// The one that all others waited for, by what each saw of itself; nothing: there is no such rank, or it is not known.
+std::optional<size_t> slowest(const RollCall::ByRank& by_rank) {
+  constexpr double kAlmostAlways = 0.8, kFarLess = 0.75;
+  if (by_rank.size() < 2) return std::nullopt;
+  for (const auto& status : by_rank) {
+    if (!status || status->waiting < 0.0) return std::nullopt;
+  }
+  const auto waits_less = [](const auto& a, const auto& b) { return a->waiting < b->waiting; };
+  const auto least = std::min_element(by_rank.begin(), by_rank.end(), waits_less);
+  double others = 1.0;
+  for (auto it = by_rank.begin(); it != by_rank.end(); ++it) {
+    if (it != least) others = std::min(others, (*it)->waiting);
+  }
+  if (others < kAlmostAlways || (*least)->waiting > kFarLess * others) return std::nullopt;
+  return static_cast<size_t>(least - by_rank.begin());
+}
+
+}  // namespace
 
 std::string RollCall::describe(const ByRank& by_rank, const std::function<std::string(int rank)>& name_of) {
   const auto add = [](std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; };
@@ -138,6 +163,8 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
       return other.step > mine.step && other.begun <= mine.begun;
     });
   };
+  const std::optional<size_t> waited_for = slowest(by_rank);
+  bool waited_for_is_behind = false;
   std::string missing, out_of_step, behind, ahead, slow;
   size_t num_behind = 0, num_ahead = 0;
   for (size_t r = 0; r < by_rank.size(); ++r) {
@@ -154,6 +181,7 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
       add(behind, where);
       add(slow, name);
       ++num_behind;
+      waited_for_is_behind |= waited_for == r;
     } else {
       add(ahead, where);
       ++num_ahead;
@@ -163,6 +191,11 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
   if (!missing.empty()) parts.push_back("missing: " + missing + ", which may be dead, stopped or unreachable");
   if (!out_of_step.empty()) {
     parts.push_back("out of step: " + out_of_step + ", which may have repeated a collective");
+  } else if (waited_for && !(waited_for_is_behind && num_behind == 1)) {
+    parts.push_back(
+        fmt::format("slow: {} ({}), which waited for others in {:.0f} % of the looks at it since the step began, and "
+                    "these for it nearly always",
+                    name_of(static_cast<int>(*waited_for)), by_rank[*waited_for]->text, 100.0 * by_rank[*waited_for]->waiting));
   } else if (num_ahead < num_behind) {
     parts.push_back(
         fmt::format("ahead of the others: {}, which may have repeated a collective, unless these are slow: {}", ahead, slow));

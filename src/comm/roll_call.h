@@ -21,6 +21,8 @@ namespace lockstep {
 struct RankStatus {
   int64_t position = 0;  // collectives begun: comparable between the ranks
   std::string text;      // cut to what a message holds
+  // In which share of looks, since its step began, the rank was waiting for others in a collective; negative: not known.
+  double waiting = -1.0;
 };
 
 class RollCall {
@@ -44,7 +46,8 @@ class RollCall {
   ByRank ask(Urgency urgency);
 
   // "missing: rank 1 on a; behind: rank 2 on b (step 3, …)", or that all are at the same place. Ranks are behind that have begun
-  // fewer collectives than the farthest; where most are, those that are ahead of them are named first.
+  // fewer collectives than the farthest; where most are, those that are ahead of them are named first. A single rank that hardly
+  // waited, while all others hardly did anything else, is slow wherever it may be when it answers.
   static std::string describe(const ByRank& by_rank, const std::function<std::string(int rank)>& name_of);
 
  private:
@@ -55,6 +58,7 @@ class RollCall {
   // Starts a send and forgets it: who does not take it is why we ask.
   void send(const Message& message, int to, int tag);
   Message own_message() const;
+  static RankStatus status_in(const Message& message);
 
   MPI_Comm comm_;
   int rank_ = 0, size_ = 1;

@@ -14,6 +14,8 @@ namespace {
 
 // A thread that slept so much longer than it wanted to was stopped, not only kept waiting for a core.
 constexpr Seconds kStandstill{1.5};
+// So that a share of them says something.
+constexpr int kEnoughLooks = 8;
 
 }  // namespace
 
@@ -43,6 +45,7 @@ void Watchdog::arm(const std::string& what) {
   resting_ = false;
   what_ = what;
   since_ = Clock::now();
+  looks_ = looks_waiting_ = 0;
 }
 
 void Watchdog::progress(const std::string& what) { arm(what); }
@@ -87,7 +90,16 @@ RankStatus Watchdog::status() const {
     status.text += "; " + c->last_collective();
   }
   status.position = position.packed();
+  if (looks_ >= kEnoughLooks) status.waiting = static_cast<double>(looks_waiting_) / looks_;
   return status;
+}
+
+void Watchdog::look() {
+  const std::lock_guard lock(mutex_);
+  if (!armed_) return;
+  ++looks_;
+  if (std::any_of(communicators_.begin(), communicators_.end(), [](Communicator* c) { return c->is_waiting(); }))
+    ++looks_waiting_;
 }
 
 std::optional<std::string> Watchdog::trouble() const {
@@ -112,6 +124,7 @@ void Watchdog::run(std::stop_token stop) {
     if (const auto waited = Clock::now() - before; waited > period + kStandstill) {
       forgive(std::chrono::duration_cast<Clock::duration>(waited));
     }
+    look();
     auto message = trouble();
     if (on_expiry_) {
       if (!message) continue;

@@ -56,6 +56,7 @@ class Watchdog {
 
   void run(std::stop_token stop);
   RankStatus status() const;
+  void look();
   std::optional<std::string> trouble() const;
   std::optional<std::string> absence();  // the same, of a rank that rests
   void forgive(Clock::duration gap);
@@ -70,6 +71,7 @@ class Watchdog {
   std::vector<Communicator*> communicators_;
   bool armed_ = false;
   bool resting_ = false;
+  int looks_ = 0, looks_waiting_ = 0;  // since it was armed; those that found this rank in a collective
   std::string what_ = "start-up";
   Clock::time_point since_;
   std::jthread thread_;  // last: it uses the others

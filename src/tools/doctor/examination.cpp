@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -99,6 +100,8 @@ int Examination::finish(const Recommendation& recommendation) {
   }
   // After a failed step collectives may be half done somewhere, and MPI_Finalize would wait for them.
   if (!failed_step_.empty() && world_.size() > 1) {
+    // Rank 0 may have learnt of the failure later: it prints the report, and ends the others.
+    if (!world_.is_root()) std::this_thread::sleep_for(Seconds(2.0 * kGrace));
     world_.abort(world_.is_root() ? fmt::format("doctor: '{}' did not work; see the report", failed_step_) : failed_step_);
   }
   return static_cast<int>(world_.all_max(code, "the end of the examination"));

@@ -40,6 +40,24 @@ TEST(RollCall, NamesWhoIsMissingAndWhoIsBehind) {
   EXPECT_EQ(RollCall::describe({at(7, 3, "a"), at(7, 3, "b")}, name), "every rank answers and is at the same place");
 }
 
+// One that has just caught up, or answers late and is ahead by then, is told by how little it waited.
+TEST(RollCall, NamesTheRankThatTheOthersWaitFor) {
+  const auto name = [](int r) { return "rank " + std::to_string(r) + " on node" + std::to_string(r / 2); };
+  const auto waiting = [](int64_t begun, double share) { return RankStatus{RankPosition{begun, 3}.packed(), "s", share}; };
+  const std::string slow =
+      "slow: rank 1 on node0 (s), which waited for others in 10 % of the looks at it since the step began, and these for it "
+      "nearly "
+      "always";
+  EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(7, 0.1), waiting(7, 1.0)}, name), slow);
+  EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(9, 0.1), waiting(7, 1.0)}, name), slow);
+  EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(9, 0.1)}, name), slow);
+  EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(6, 0.1), waiting(7, 1.0)}, name), "behind: rank 1 on node0 (s)");
+  const std::string alike = "every rank answers and is at the same place";
+  EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(7, 0.85), waiting(7, 1.0)}, name), alike);
+  EXPECT_EQ(RollCall::describe({waiting(7, 0.3), waiting(7, 0.1), waiting(7, 0.4)}, name), alike);  // the work is just long
+  EXPECT_EQ(RollCall::describe({waiting(7, -1.0), waiting(7, 0.1), waiting(7, 0.9)}, name), alike);
+}
+
 TEST(CollectiveLog, SaysWhereARankIs) {
   CollectiveLog log;
   EXPECT_EQ(log.text(true), "no collective yet");

@@ -287,6 +287,31 @@ TEST_P(KernelTest, ThresholdsKeepWhatTransformersKeeps) {
   }
 }
 
+TEST_P(KernelTest, TopKAmongZerosAndTheSmallestNumbers) {
+  constexpr float kTiny = std::numeric_limits<float>::denorm_min();
+  const std::vector<float> values = {-kInf, -3.0f, -1e-20f,   -4 * kTiny, -kTiny, -0.0f,
+                                     0.0f,  kTiny, 2 * kTiny, 1e-38f,     0.5f,   100.0f};
+  HostTensor logits{DType::kFloat32, 7, 0, {}};
+  const std::vector<int32_t> ks = {1, 7, 35, 36, 70, 71, 99};
+  const int64_t copies = 9;
+  for (size_t r = 0; r < ks.size(); ++r) {
+    std::vector<float> row;
+    for (int64_t i = 0; i < copies; ++i) row.insert(row.end(), values.begin(), values.end());
+    std::shuffle(row.begin(), row.end(), rng_);
+    logits.values.insert(logits.values.end(), row.begin(), row.end());
+    logits.cols = static_cast<int64_t>(row.size());
+  }
+  std::vector<SamplingRow> rows = rows_with(ks.size(), 1.0f);
+  for (size_t s = 0; s < ks.size(); ++s) rows[s].top_k = ks[s];
+  for (const int64_t shards : {1, 3}) {
+    const std::vector<float> thresholds = Sampler(backend()).thresholds(logits, rows, shards);
+    for (size_t s = 0; s < ks.size(); ++s) {
+      const double expected = threshold_reference(logits.rows_of(static_cast<int64_t>(s), 1).values, rows[s]);
+      EXPECT_EQ(static_cast<double>(thresholds[s]), expected) << "top_k " << ks[s] << ", " << shards << " shards";
+    }
+  }
+}
+
 TEST_P(KernelTest, GreedyTakesTheLowestOfEqualsAndNeverNaN) {
   std::vector<std::vector<float>> rows(6, std::vector<float>(200, 0.0f));
   for (auto& row : rows) {

@@ -83,19 +83,19 @@ inline __attribute__((always_inline)) void reduce_all(float* sums, const Vec* ac
 
 // One step at element i, of which n < kElements exist if Part: acc[m * NR + n] += x[m][i ..] * w[n][i ..].
 template <int MR, int NR, int Step, bool Part, typename X, typename T>
-inline __attribute__((always_inline)) void dot_step(Vec* acc, const X* const* x, const T* const* w, int64_t i, int64_t n) {
+inline __attribute__((always_inline)) void dot_step(Vec* acc, const X* const* x, const T* const* w, const T* packed, int64_t i,
+                                                    int64_t n) {
   using P = Products<X, T>;
-  decltype(P::load_w(w[0])) wv[NR];
+  // The fewer operands, those of x, stay in registers beside the accumulators: AVX2 has one left for w then.
+  decltype(P::load_x(x[0])) xv[MR];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) xv[m] = Part ? P::load_x_part(x[m] + i, n) : P::load_x(x[m] + i);
 #pragma GCC unroll 8
   for (int j = 0; j < NR; ++j) {
-    const T* p = w[j] + (Step == 0 ? i : i / P::kElements * Step);
-    wv[j] = Part ? P::load_w_part(p, n) : P::load_w(p);
-  }
+    const T* p = Step == 0 ? w[j] + i : packed + j * P::kElements;
+    const auto wv = Part ? P::load_w_part(p, n) : P::load_w(p);
 #pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m) {
-    const auto xv = Part ? P::load_x_part(x[m] + i, n) : P::load_x(x[m] + i);
-#pragma GCC unroll 8
-    for (int j = 0; j < NR; ++j) acc[m * NR + j] = P::add(acc[m * NR + j], xv, wv[j]);
+    for (int m = 0; m < MR; ++m) acc[m * NR + j] = P::add(acc[m * NR + j], xv[m], wv);
   }
 }
 
@@ -107,13 +107,16 @@ struct Ahead {
 };
 
 // acc[m * NR + n] = x[m] . w[n] over the k elements of one K-block, lane by lane. Prefetch: ask for what `ahead`
-// says. Step: elements from one operand of a row of w to its next; 0 where a row is contiguous.
+// says. Step: elements from one operand of a row of w to its next, where operand i of all rows lie side by side from w[0] on; 0
+// where a row is contiguous.
 template <int MR, int NR, bool Prefetch, int Step = 0, typename X, typename T>
 inline __attribute__((always_inline)) void dot_lanes(Vec* acc, const X* const* x, const T* const* w, int64_t k,
                                                      const Ahead& ahead) {
   constexpr int kElements = Products<X, T>::kElements;
 #pragma GCC unroll 32
   for (int i = 0; i < MR * NR; ++i) acc[i] = zero();
+  static_assert(Step == 0 || !Prefetch);
+  const T* packed = w[0];
   int64_t i = 0;
   if constexpr (Prefetch) {
     constexpr int kLine = 64 / sizeof(T);  // elements of a cache line
@@ -121,11 +124,11 @@ inline __attribute__((always_inline)) void dot_lanes(Vec* acc, const X* const* x
 #pragma GCC unroll 8
       for (int n = 0; n < NR; ++n) prefetch(ahead.at + i / kLine * ahead.line_step + n * ahead.row_step);
 #pragma GCC unroll 8
-      for (int j = 0; j < kLine; j += kElements) dot_step<MR, NR, Step, false>(acc, x, w, i + j, kElements);
+      for (int j = 0; j < kLine; j += kElements) dot_step<MR, NR, Step, false>(acc, x, w, packed, i + j, kElements);
     }
   }
-  for (; i + kElements <= k; i += kElements) dot_step<MR, NR, Step, false>(acc, x, w, i, kElements);
-  if (i < k) dot_step<MR, NR, Step, true>(acc, x, w, i, k - i);  // zeros beyond the end
+  for (; i + kElements <= k; i += kElements, packed += Step) dot_step<MR, NR, Step, false>(acc, x, w, packed, i, kElements);
+  if (i < k) dot_step<MR, NR, Step, true>(acc, x, w, packed, i, k - i);  // zeros beyond the end
 }
 
 // sums[m * NR + n] = x[m] . w[n] over one K-block, for mr <= MR rows of x.

@@ -37,7 +37,8 @@ class StreamMark {
   virtual void wait() {}
 };
 
-// All work is ordered on the backend's one stream; on the CPU every call is complete when it returns.
+// All work is ordered on the backend's one stream, but for what is given to its side stream; on the CPU every call is complete
+// when it returns.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -69,10 +70,15 @@ class Backend {
   // shapes, so that nothing is left to allocate. Null where the backend has no such thing.
   virtual std::unique_ptr<RecordedWork> record(const std::function<void()>& /*work*/) { return nullptr; }
 
+  // For ops and collectives that run beside others (SideStream below). Does nothing where every call is complete when it returns.
+  virtual void enter_side_stream() {}
+  virtual void leave_side_stream(int /*mark*/) {}
+  virtual void wait_for_side_stream(int /*mark*/) {}
+
   // The dtype of activations between linears when weights are `weights`: float32 on the CPU, the weights' own on CUDA.
   virtual DType activation_dtype(DType weights) const = 0;
   virtual MemoryInfo memory() const = 0;
-  virtual void* stream() const = 0;  // cudaStream_t; null on the CPU
+  virtual void* stream() const = 0;  // cudaStream_t, of what is issued now; null on the CPU
 
   virtual Ops& ops() = 0;
 
@@ -84,6 +90,24 @@ class Backend {
   // Median seconds of `repeats` runs of `work`, which issues ops and nothing else, after one run to warm up. Only the device's
   // time counts: on CUDA the ops are captured in a graph, whose launches are timed by events.
   virtual double time_on_device(const std::function<void()>& work, int repeats) = 0;
+};
+
+// While one of these lives, what is issued goes to the backend's side stream: after everything issued before, and beside what is
+// issued later, until that waits for its mark.
+class [[nodiscard]] SideStream {
+ public:
+  static constexpr int kMarks = 2;
+  // mark: 0 .. kMarks - 1. A later one of the same number takes its place.
+  SideStream(Backend& backend, int mark) : backend_(backend), mark_(mark) { backend_.enter_side_stream(); }
+  ~SideStream() { backend_.leave_side_stream(mark_); }
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+  // What is issued from here on comes after what was under that mark.
+  static void wait(Backend& backend, int mark) { backend.wait_for_side_stream(mark); }
+
+ private:
+  Backend& backend_;
+  const int mark_;
 };
 
 // A device buffer that frees itself.

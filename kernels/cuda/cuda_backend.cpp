@@ -52,8 +52,14 @@ CudaBackend::CudaBackend(int device_index, bool batch_invariant) {
   int sm_count = 0;
   check_cuda(cudaDeviceGetAttribute(&sm_count, cudaDevAttrMultiProcessorCount, device_index), "cudaDeviceGetAttribute");
   try {
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-    launch_.stream = stream_;
+    // The exchange of one half of a step is what the other half waits for next: its kernels go first where both want the device.
+    int lowest = 0, highest = 0;
+    check_cuda(cudaDeviceGetStreamPriorityRange(&lowest, &highest), "cudaDeviceGetStreamPriorityRange");
+    check_cuda(cudaStreamCreateWithPriority(&main_, cudaStreamNonBlocking, lowest), "cudaStreamCreateWithPriority");
+    check_cuda(cudaStreamCreateWithPriority(&side_, cudaStreamNonBlocking, highest), "cudaStreamCreateWithPriority");
+    check_cuda(cudaEventCreateWithFlags(&fork_, cudaEventDisableTiming), "cudaEventCreate");
+    for (cudaEvent_t& join : joins_) check_cuda(cudaEventCreateWithFlags(&join, cudaEventDisableTiming), "cudaEventCreate");
+    stream_ = launch_.stream = main_;
     launch_.sm_count = sm_count;
     launch_.batch_invariant = batch_invariant;
     launch_.overlap = device.compute_major >= 9;
@@ -76,13 +82,41 @@ CudaBackend::CudaBackend(int device_index, bool batch_invariant) {
 CudaBackend::~CudaBackend() { release_all(); }
 
 void CudaBackend::release_all() noexcept {
-  if (stream_) cudaStreamSynchronize(stream_);
+  for (cudaStream_t stream : {main_, side_}) {
+    if (stream) cudaStreamSynchronize(stream);
+  }
   ops_.reset();
   release(cublas_workspace_);
   release(launch_.scratch);
   release(launch_.counters);
   release(launch_.squares);
-  if (stream_) cudaStreamDestroy(stream_);
+  for (cudaEvent_t join : joins_) {
+    if (join) cudaEventDestroy(join);
+  }
+  if (fork_) cudaEventDestroy(fork_);
+  for (cudaStream_t stream : {main_, side_}) {
+    if (stream) cudaStreamDestroy(stream);
+  }
+}
+
+void CudaBackend::use_stream(cudaStream_t stream) {
+  stream_ = stream;
+  ops_->use_stream(stream);
+}
+
+void CudaBackend::enter_side_stream() {
+  check_cuda(cudaEventRecord(fork_, main_), "cudaEventRecord");
+  check_cuda(cudaStreamWaitEvent(side_, fork_), "cudaStreamWaitEvent");
+  use_stream(side_);
+}
+
+void CudaBackend::leave_side_stream(int mark) {
+  cudaEventRecord(joins_[static_cast<size_t>(mark)], side_);  // called by a destructor; an error is met again by what follows
+  use_stream(main_);
+}
+
+void CudaBackend::wait_for_side_stream(int mark) {
+  check_cuda(cudaStreamWaitEvent(main_, joins_[static_cast<size_t>(mark)]), "cudaStreamWaitEvent");
 }
 
 void* CudaBackend::allocate(size_t bytes, const std::string& what) {

@@ -1,8 +1,9 @@
-// CudaBackend: one CUDA device with one stream.
+// CudaBackend: one CUDA device with one stream, and another beside it.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -36,19 +37,27 @@ class CudaBackend : public Backend {
   bool is_asynchronous() const override { return true; }
   std::unique_ptr<RecordedWork> record(const std::function<void()>& work) override;
 
+  void enter_side_stream() override;
+  void leave_side_stream(int mark) override;
+  void wait_for_side_stream(int mark) override;
+
   DType activation_dtype(DType weights) const override { return weights; }
   MemoryInfo memory() const override;
-  void* stream() const override { return stream_; }
+  void* stream() const override { return stream_; }  // one of the two
   Ops& ops() override { return *ops_; }
   double measure_read_bandwidth(const void* data, size_t bytes) override;
   double time_on_device(const std::function<void()>& work, int repeats) override;
 
  private:
   void release_all() noexcept;
+  void use_stream(cudaStream_t stream);
 
   std::string description_;
   Launch launch_;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t main_ = nullptr, side_ = nullptr;
+  cudaStream_t stream_ = nullptr;  // where what is issued goes
+  cudaEvent_t fork_ = nullptr;
+  std::array<cudaEvent_t, SideStream::kMarks> joins_{};
   void* cublas_workspace_ = nullptr;
   std::unique_ptr<CudaOps> ops_;
 };

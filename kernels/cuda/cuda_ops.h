@@ -12,6 +12,8 @@ class CudaOps : public Ops {
   // scratch: at least scratch_bytes_needed(sm_count) bytes of device memory that only this object uses; the workspace likewise.
   CudaOps(const Launch& launch, void* cublas_workspace, size_t cublas_workspace_bytes)
       : launch_(launch), cublas_(launch.stream, cublas_workspace, cublas_workspace_bytes) {}
+  // Where the ops go from here on. Beside the stream of the constructor only such as use neither scratch nor workspace: norms.
+  void use_stream(cudaStream_t stream) { launch_.stream = stream; }
 
   void scatter(int32_t* to, const int64_t* places, const int32_t* values, int64_t n) override;
   void resolve_tokens(const BatchView& batch, const int32_t* last_token) override;

@@ -130,20 +130,21 @@ RollCall::ByRank RollCall::ask(Urgency urgency) {
 
 namespace {
 
-// The one that all others waited for, by what each saw of itself; nothing: there is no such rank, or it is not known.
+// Of a rank in no step, or in one that has just begun, as of one that did not wait.
+double waiting_of(const RankStatus& status) { return std::max(0.0, status.waiting); }
+
+// The one that all others waited for, by what each saw of itself; nothing: there is no such rank.
 std::optional<size_t> slowest(const RollCall::ByRank& by_rank) {
   constexpr double kAlmostAlways = 0.8, kFarLess = 0.75;
   if (by_rank.size() < 2) return std::nullopt;
-  for (const auto& status : by_rank) {
-    if (!status || status->waiting < 0.0) return std::nullopt;
-  }
-  const auto waits_less = [](const auto& a, const auto& b) { return a->waiting < b->waiting; };
+  if (!std::all_of(by_rank.begin(), by_rank.end(), [](const auto& status) { return status.has_value(); })) return std::nullopt;
+  const auto waits_less = [](const auto& a, const auto& b) { return waiting_of(*a) < waiting_of(*b); };
   const auto least = std::min_element(by_rank.begin(), by_rank.end(), waits_less);
   double others = 1.0;
   for (auto it = by_rank.begin(); it != by_rank.end(); ++it) {
-    if (it != least) others = std::min(others, (*it)->waiting);
+    if (it != least) others = std::min(others, waiting_of(**it));
   }
-  if (others < kAlmostAlways || (*least)->waiting > kFarLess * others) return std::nullopt;
+  if (others < kAlmostAlways || waiting_of(**least) > kFarLess * others) return std::nullopt;
   return static_cast<size_t>(least - by_rank.begin());
 }
 
@@ -192,10 +193,10 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
   if (!out_of_step.empty()) {
     parts.push_back("out of step: " + out_of_step + ", which may have repeated a collective");
   } else if (waited_for && !(waited_for_is_behind && num_behind == 1)) {
-    parts.push_back(
-        fmt::format("slow: {} ({}), which waited for others in {:.0f} % of the looks at it since the step began, and "
-                    "these for it nearly always",
-                    name_of(static_cast<int>(*waited_for)), by_rank[*waited_for]->text, 100.0 * by_rank[*waited_for]->waiting));
+    parts.push_back(fmt::format(
+        "slow: {} ({}), which waited for others in {:.0f} % of the looks at it since the step began, and "
+        "these for it nearly always",
+        name_of(static_cast<int>(*waited_for)), by_rank[*waited_for]->text, 100.0 * waiting_of(*by_rank[*waited_for])));
   } else if (num_ahead < num_behind) {
     parts.push_back(
         fmt::format("ahead of the others: {}, which may have repeated a collective, unless these are slow: {}", ahead, slow));

@@ -21,7 +21,7 @@ namespace lockstep {
 struct RankStatus {
   int64_t position = 0;  // collectives begun: comparable between the ranks
   std::string text;      // cut to what a message holds
-  // In which share of looks, since its step began, the rank was waiting for others in a collective; negative: not known.
+  // In which share of looks, since its step began, the rank was found waiting for others in a collective; negative: not known.
   double waiting = -1.0;
 };
 

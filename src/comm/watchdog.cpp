@@ -15,7 +15,7 @@ namespace {
 // A thread that slept so much longer than it wanted to was stopped, not only kept waiting for a core.
 constexpr Seconds kStandstill{1.5};
 // So that a share of them says something.
-constexpr int kEnoughLooks = 8;
+constexpr double kEnoughLooks = 8.0;
 
 }  // namespace
 
@@ -24,6 +24,7 @@ Watchdog::Watchdog(const World& world, Seconds timeout, OnExpiry on_expiry)
       timeout_(timeout),
       on_expiry_(std::move(on_expiry)),
       exceptions_at_start_(std::uncaught_exceptions()),
+      period_(std::clamp(timeout / 20.0, Seconds(0.01), Seconds(0.25))),
       thread_([this](std::stop_token stop) { run(stop); }) {
   world_.set_status([this] { return status(); });
 }
@@ -45,7 +46,8 @@ void Watchdog::arm(const std::string& what) {
   resting_ = false;
   what_ = what;
   since_ = Clock::now();
-  looks_ = looks_waiting_ = 0;
+  armed_at_ = since_;
+  looks_waiting_ = 0;
 }
 
 void Watchdog::progress(const std::string& what) { arm(what); }
@@ -90,14 +92,15 @@ RankStatus Watchdog::status() const {
     status.text += "; " + c->last_collective();
   }
   status.position = position.packed();
-  if (looks_ >= kEnoughLooks) status.waiting = static_cast<double>(looks_waiting_) / looks_;
+  // A rank that did not come to look, for want of a core, did not wait either.
+  const double looks = Seconds(Clock::now() - armed_at_) / period_;
+  if (armed_ && looks >= kEnoughLooks) status.waiting = std::min(1.0, looks_waiting_ / looks);
   return status;
 }
 
 void Watchdog::look() {
   const std::lock_guard lock(mutex_);
   if (!armed_) return;
-  ++looks_;
   if (std::any_of(communicators_.begin(), communicators_.end(), [](Communicator* c) { return c->is_waiting(); }))
     ++looks_waiting_;
 }
@@ -113,15 +116,14 @@ std::optional<std::string> Watchdog::trouble() const {
 }
 
 void Watchdog::run(std::stop_token stop) {
-  const Seconds period = std::clamp(timeout_ / 20.0, Seconds(0.01), Seconds(0.25));
   while (!stop.stop_requested()) {
     const Clock::time_point before = Clock::now();
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, stop, period, [] { return false; });
+      changed_.wait_for(lock, stop, period_, [] { return false; });
     }
     if (stop.stop_requested()) return;
-    if (const auto waited = Clock::now() - before; waited > period + kStandstill) {
+    if (const auto waited = Clock::now() - before; waited > period_ + kStandstill) {
       forgive(std::chrono::duration_cast<Clock::duration>(waited));
     }
     look();

@@ -71,7 +71,10 @@ class Watchdog {
   std::vector<Communicator*> communicators_;
   bool armed_ = false;
   bool resting_ = false;
-  int looks_ = 0, looks_waiting_ = 0;  // since it was armed; those that found this rank in a collective
+  // Every period_ a look whether this rank is in a collective; those since it was armed that found it there.
+  const Seconds period_;
+  Clock::time_point armed_at_;
+  int looks_waiting_ = 0;
   std::string what_ = "start-up";
   Clock::time_point since_;
   std::jthread thread_;  // last: it uses the others

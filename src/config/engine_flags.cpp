@@ -146,6 +146,8 @@ const std::vector<EngineFlag>& engine_flags() {
       choice({"batch-invariant"}, &EngineOptions::batch_invariant, switches(),
              "on: a request's tokens do not depend on what else is in the batch; slower on CUDA, always so on the CPU", false),
       choice({"allreduce"}, &EngineOptions::allreduce, all_reduces(), "Transport of the AllReduce on CUDA", true),
+      count({"overlap-tokens"}, &EngineOptions::overlap_tokens, 1 << 20, true,
+            "Steps of so many tokens and more run in two halves, whose AllReduces go beside each other's linears; auto is none"),
       number({"init-timeout"}, &EngineOptions::init_timeout_s, kMaxSeconds, false, "SECONDS",
              "Deadline of every wait before the first step", true),
       number({"step-timeout"}, &EngineOptions::step_timeout_s, kMaxSeconds, false, "SECONDS",

@@ -71,6 +71,7 @@ struct EngineOptions {
   bool enable_prefix_caching = true;
   Switch batch_invariant = Switch::kOff;
   AllReduceChoice allreduce = AllReduceChoice::kAuto;
+  int32_t overlap_tokens = 0;     // steps of so many tokens and more run in two halves; 0: none
   double init_timeout_s = 300.0;  // every wait before the first step, weight loading included
   double step_timeout_s = 60.0;   // every wait within a step
   uint64_t seed = 0;              // of the weights of --load-format dummy

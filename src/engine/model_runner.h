@@ -36,6 +36,7 @@ struct RunnerLimits {
   int32_t max_num_seqs = 0;
   int64_t max_num_batched_tokens = 0;
   int64_t max_model_len = 0;
+  int64_t overlap_tokens = 0;  // of a step that runs in two halves, at least; 0: none does
 };
 
 // Memory of this rank's device, in bytes, as the device reports it; of the CPU, zeros.

@@ -17,6 +17,7 @@ RunnerLimits choose_limits(const EngineOptions& options, const ModelConfig& conf
   if (workload.num_sequences > 0) {
     limits.max_num_seqs = static_cast<int32_t>(std::min<int64_t>(limits.max_num_seqs, workload.num_sequences));
   }
+  limits.overlap_tokens = options.overlap_tokens;
   limits.max_num_batched_tokens = options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : (cuda ? 8192 : 512);
   if (workload.total_tokens > 0) {
     // A step holds prompts, or what preempted sequences compute again, or one token of each sequence.

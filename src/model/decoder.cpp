@@ -1,5 +1,7 @@
 #include "model/decoder.h"
 
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include "base/error.h"
@@ -12,13 +14,14 @@ constexpr size_t kAlignment = 256;
 }  // namespace
 
 Decoder::Decoder(const ModelConfig& config, const RankShare& share, const Weights& weights, const KvCache& cache,
-                 Backend& backend, Communicator& comm, int64_t max_tokens)
+                 Backend& backend, Communicator& comm, int64_t max_tokens, int64_t overlap_tokens)
     : config_(config),
       share_(share),
       backend_(backend),
       comm_(comm),
       act_(backend.activation_dtype(weights.dtype())),
       max_tokens_(max_tokens),
+      overlap_tokens_(overlap_tokens),
       eps_(static_cast<float>(config.rms_norm_eps)),
       embedding_(weights.get("embedding")),
       final_norm_(weights.get("final_norm")),
@@ -51,6 +54,11 @@ Decoder::Decoder(const ModelConfig& config, const RankShare& share, const Weight
 size_t Decoder::activation_bytes(const ModelConfig& config, const RankShare& share, DType act, int64_t max_tokens) {
   Activations unused;
   return lay_out(config, share, act, max_tokens, nullptr, unused);
+}
+
+Decoder::Activations Decoder::Activations::rows(int64_t begin, int64_t count) const {
+  const auto part = [&](const TensorView& view) { return view.slice_rows(begin, count); };
+  return {part(residual), part(hidden), part(partial), part(qkv), part(attention), part(gate_up), part(ffn), part(cos_sin)};
 }
 
 size_t Decoder::lay_out(const ModelConfig& config, const RankShare& share, DType act, int64_t tokens, char* base,
@@ -87,25 +95,67 @@ TensorView Decoder::forward(const BatchView& batch) {
   ops.embedding(a.residual, embedding_, share_.vocab.begin, batch);
   comm_.all_reduce(a.residual);
   ops.rms_norm(a.hidden, a.residual, layers_.front().input_norm, eps_);
-  Rows hidden = a.hidden;
-
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& layer = layers_[i];
-    const TensorView next_norm = i + 1 < layers_.size() ? layers_[i + 1].input_norm : final_norm_;
-    hidden = reduce_add_norm(comm_, ops, a.hidden, a.residual, attention(layer, hidden, a, batch), layer.post_norm, eps_);
-    hidden = reduce_add_norm(comm_, ops, a.hidden, a.residual, mlp(layer, hidden, a), next_norm, eps_);
+  if (overlap_tokens_ > 0 && batch.num_tokens >= std::max<int64_t>(overlap_tokens_, 2) && comm_.size() > 1) {
+    run_layers_in_halves(a, batch);
+    return a.hidden;
   }
   // For gathering rows and for the LM head, a norm that is finished.
-  if (hidden.squares.data != nullptr) ops.rms_norm(a.hidden, a.residual, final_norm_, eps_);
+  if (run_layers(a, batch).squares.data != nullptr) ops.rms_norm(a.hidden, a.residual, final_norm_, eps_);
   return a.hidden;
+}
+
+TensorView Decoder::norm_after(size_t layer) const {
+  return layer + 1 < layers_.size() ? layers_[layer + 1].input_norm : final_norm_;
+}
+
+Rows Decoder::run_layers(const Activations& a, const BatchView& batch) {
+  Ops& ops = backend_.ops();
+  Rows hidden = a.hidden;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    hidden = reduce_add_norm(comm_, ops, a.hidden, a.residual, attention(layer, hidden, a, batch), layer.post_norm, eps_);
+    hidden = reduce_add_norm(comm_, ops, a.hidden, a.residual, mlp(layer, hidden, a), norm_after(i), eps_);
+  }
+  return hidden;
+}
+
+void Decoder::run_layers_in_halves(const Activations& a, const BatchView& batch) {
+  Ops& ops = backend_.ops();
+  const int64_t first = batch.num_tokens / 2;
+  const std::array<Activations, 2> halves{a.rows(0, first), a.rows(first, batch.num_tokens - first)};
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    for (int h = 0; h < 2; ++h) {
+      const Activations& half = halves[static_cast<size_t>(h)];
+      if (i > 0) SideStream::wait(backend_, h);
+      layer.qkv.forward(ops, half.qkv, half.hidden);
+    }
+    attend(layer, a, batch);
+    for (int h = 0; h < 2; ++h) {
+      const Activations& half = halves[static_cast<size_t>(h)];
+      reduce_add_norm_beside(backend_, h, comm_, half.hidden, half.residual, layer.o.forward(half.partial, half.attention),
+                             layer.post_norm, eps_);
+    }
+    for (int h = 0; h < 2; ++h) {
+      const Activations& half = halves[static_cast<size_t>(h)];
+      SideStream::wait(backend_, h);
+      reduce_add_norm_beside(backend_, h, comm_, half.hidden, half.residual, mlp(layer, half.hidden, half), norm_after(i), eps_);
+    }
+  }
+  for (int h = 0; h < 2; ++h) SideStream::wait(backend_, h);
 }
 
 PartialSum Decoder::attention(const Layer& layer, const Rows& hidden, const Activations& a, const BatchView& batch) {
   Ops& ops = backend_.ops();
   layer.qkv.forward(ops, a.qkv, hidden);
+  attend(layer, a, batch);
+  return layer.o.forward(a.partial, a.attention);
+}
+
+void Decoder::attend(const Layer& layer, const Activations& a, const BatchView& batch) {
+  Ops& ops = backend_.ops();
   ops.rope_attention(a.attention, a.qkv, share_.heads, layer.q_norm, layer.k_norm, eps_, a.cos_sin,
                      static_cast<float>(config_.attention_scale()), batch, layer.kv);
-  return layer.o.forward(a.partial, a.attention);
 }
 
 PartialSum Decoder::mlp(const Layer& layer, const Rows& hidden, const Activations& a) {

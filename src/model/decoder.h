@@ -20,13 +20,13 @@ namespace lockstep {
 
 class Decoder {
  public:
-  // Borrows everything; weights and cache must be this rank's share of `config`. max_tokens: the largest T of a step. Allocates
-  // the activations.
+  // Borrows everything; weights and cache must be this rank's share of `config`. max_tokens: the largest T of a step.
+  // overlap_tokens: steps of so many tokens and more run in two halves; 0: none do. Allocates the activations.
   Decoder(const ModelConfig& config, const RankShare& share, const Weights& weights, const KvCache& cache, Backend& backend,
-          Communicator& comm, int64_t max_tokens);
+          Communicator& comm, int64_t max_tokens, int64_t overlap_tokens = 0);
 
   // Runs all layers over the step's tokens, writes their K and V, and returns the hidden states after the final norm, [T, H] act,
-  // valid until the next call. AllReduces: 2 * num_layers + 1.
+  // valid until the next call. AllReduces: 2 * num_layers + 1; in two halves 4 * num_layers + 1.
   TensorView forward(const BatchView& batch);
 
   // This rank's shard of the logits of the given rows. hidden: [S, H] act; out: [S, V] float32.
@@ -61,12 +61,19 @@ class Decoder {
     TensorView gate_up;    // [T, 2F]
     TensorView ffn;        // [T, F]
     TensorView cos_sin;    // [T, D] float32
+    Activations rows(int64_t begin, int64_t count) const;
   };
   // Lays the activations of `tokens` tokens out from `base` on; returns the bytes used. base may be null to measure.
   static size_t lay_out(const ModelConfig& config, const RankShare& share, DType act, int64_t tokens, char* base,
                         Activations& out);
 
+  Rows run_layers(const Activations& a, const BatchView& batch);
+  // The tokens in two halves, so that the AllReduces of one run beside the linears of the other. Attention is done for all
+  // tokens at once.
+  void run_layers_in_halves(const Activations& a, const BatchView& batch);
   PartialSum attention(const Layer& layer, const Rows& hidden, const Activations& a, const BatchView& batch);
+  void attend(const Layer& layer, const Activations& a, const BatchView& batch);
+  TensorView norm_after(size_t layer) const;  // its weights, [1, H]
   PartialSum mlp(const Layer& layer, const Rows& hidden, const Activations& a);
 
   const ModelConfig& config_;
@@ -75,6 +82,7 @@ class Decoder {
   Communicator& comm_;
   DType act_;
   int64_t max_tokens_;
+  int64_t overlap_tokens_;
   float eps_;
   TensorView embedding_;   // [V, H]
   TensorView final_norm_;  // [1, H]

@@ -4,6 +4,7 @@
 
 #include "base/tensor.h"
 #include "comm/communicator.h"
+#include "kernels/backend.h"
 #include "kernels/ops.h"
 
 namespace lockstep {
@@ -34,6 +35,7 @@ class PartialSum {
  private:
   friend class RowParallelLinear;
   friend Rows reduce_add_norm(Communicator&, Ops&, TensorView, TensorView, const PartialSum&, TensorView, float);
+  friend void reduce_add_norm_beside(Backend&, int, Communicator&, TensorView, TensorView, const PartialSum&, TensorView, float);
   PartialSum(TensorView storage, TensorView x, const RowParallelLinear& linear) : storage_(storage), x_(x), linear_(&linear) {}
   TensorView storage_;  // [T, out]
   TensorView x_;        // [T, in_local]
@@ -51,6 +53,7 @@ class RowParallelLinear {
 
  private:
   friend Rows reduce_add_norm(Communicator&, Ops&, TensorView, TensorView, const PartialSum&, TensorView, float);
+  friend void reduce_add_norm_beside(Backend&, int, Communicator&, TensorView, TensorView, const PartialSum&, TensorView, float);
   LinearWeight weight_;
   TensorView bias_;
 };
@@ -69,6 +72,16 @@ inline Rows reduce_add_norm(Communicator& comm, Ops& ops, TensorView out, Tensor
   ops.linear(partial.storage_, partial.x_, linear.weight_, TensorView{});
   comm.all_reduce_add_norm(ops, partial.storage_, {out, residual, linear.bias_, norm_weight, eps});
   return out;
+}
+
+// The same for several ranks, the exchange beside what is issued from here on: `out` and the residual may be used after
+// SideStream::wait(backend, mark).
+inline void reduce_add_norm_beside(Backend& backend, int mark, Communicator& comm, TensorView out, TensorView residual,
+                                   const PartialSum& partial, TensorView norm_weight, float eps) {
+  const RowParallelLinear& linear = *partial.linear_;
+  backend.ops().linear(partial.storage_, partial.x_, linear.weight_, TensorView{});
+  const SideStream side(backend, mark);
+  comm.all_reduce_add_norm(backend.ops(), partial.storage_, {out, residual, linear.bias_, norm_weight, eps});
 }
 
 }  // namespace lockstep

@@ -35,6 +35,8 @@ def generate(args, model, prompts, max_tokens, best=0):
                "--max-tokens", max_tokens, "--ignore-eos", "--logprobs", best, "--output-format", "json"]
     if args.allreduce:
         command += ["--allreduce", args.allreduce]
+    if args.overlap_tokens:
+        command += ["--overlap-tokens", args.overlap_tokens]
     for prompt in prompts:
         command += ["--prompt-token-ids", ",".join(map(str, prompt))]
     process = launch.start(launch.rank_command(args.mpirun, args.ranks, command))
@@ -132,6 +134,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--allreduce", choices=["peer", "nccl"])
+    parser.add_argument("--overlap-tokens", type=int)
     parser.add_argument("--yaml", action="store_true")
     parser.add_argument("--one-by-one", action="store_true")
     args = parser.parse_args()

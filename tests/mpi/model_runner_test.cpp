@@ -90,6 +90,39 @@ TEST_F(ModelRunnerTest, AnyNumberOfRanksGivesTheTokensOfOne) {
   EXPECT_EQ(shared->communicator().counters().all_reduce_calls, steps * (2 * config.num_layers + 1));
 }
 
+TEST_F(ModelRunnerTest, StepsInHalvesGiveTheSameBits) {
+  const ModelConfig config = odd_config();
+  RunnerLimits in_halves = kLimits;
+  in_halves.overlap_tokens = 3;
+  const auto make = [&](const RunnerLimits& limits) {
+    return make_runner(config, world().size(), world().rank(), std::make_unique<HostCommunicator>(world(), 1 << 16), limits,
+                       kBlocks);
+  };
+  const auto whole = make(kLimits), halves = make(in_halves);
+  Scheduler scheduler(kSchedulerLimits);
+  add_sequences(scheduler, 1, {});
+  int64_t all_reduces = 0, odd_steps = 0;
+  while (scheduler.has_work()) {
+    const StepPlan plan = scheduler.schedule();
+    const StepResult expected = whole->run(plan);
+    const StepResult found = halves->run(plan);
+    const bool halved = plan.num_tokens() >= in_halves.overlap_tokens && world().size() > 1;
+    all_reduces += (halved ? 4 : 2) * config.num_layers + 1;
+    odd_steps += halved && plan.num_tokens() % 2 == 1;
+    ASSERT_EQ(found.tokens, expected.tokens) << "step " << plan.step;
+    for (size_t i = 0; i < found.logprobs.size(); ++i) ASSERT_EQ(found.logprobs[i].chosen, expected.logprobs[i].chosen);
+    const std::vector<Sequence*> sampled = scheduler.commit().sampled;
+    for (size_t i = 0; i < sampled.size(); ++i) {
+      scheduler.append(*sampled[i], found.tokens[i]);
+      if (sampled[i]->finish != FinishReason::kNone) scheduler.remove(*sampled[i]);
+    }
+  }
+  EXPECT_EQ(halves->communicator().counters().all_reduce_calls, all_reduces);
+  if (world().size() > 1) {
+    EXPECT_GT(odd_steps, 0) << "no step had halves of different sizes";
+  }
+}
+
 // The outputs of each sequence, by id, with as many steps in flight as the runner takes.
 std::map<int64_t, std::vector<int32_t>> run_all(ModelRunner& runner, int64_t& in_vain) {
   Scheduler scheduler(kSchedulerLimits);

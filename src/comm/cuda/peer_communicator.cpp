@@ -61,7 +61,6 @@ PeerCommunicator::PeerCommunicator(const World& world, Backend& backend, size_t 
     agree(world, "peer memory: prepare", [&] {
       check(view_.size <= cuda::kMaxPeers, "peer memory serves at most {} ranks, not {}", cuda::kMaxPeers, view_.size);
       blocks = max_blocks(max_ranks_per_gpu);
-      launch_.stream = static_cast<cudaStream_t>(backend.stream());
       launch_.sm_count = attribute(cudaDevAttrMultiProcessorCount);
       launch_.overlap = attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
       check_cuda(cudaHostAlloc(reinterpret_cast<void**>(&host_words_), 2 * sizeof(uint32_t), cudaHostAllocMapped),
@@ -122,6 +121,12 @@ void PeerCommunicator::abort() noexcept {
   *static_cast<volatile uint32_t*>(host_words_) = 1;
 }
 
+cuda::Launch PeerCommunicator::launch() const {
+  cuda::Launch launch = launch_;
+  launch.stream = static_cast<cudaStream_t>(backend_.stream());
+  return launch;
+}
+
 PeerCommunicator::Way PeerCommunicator::choose(size_t bytes) const {
   if (bytes > view_.mailbox_bytes) return kTwoShot;
   if (forced_ >= 0) return static_cast<Way>(forced_);
@@ -136,10 +141,10 @@ const PeerMemory* PeerCommunicator::find(const void* p, size_t bytes) const {
 }
 
 void PeerCommunicator::do_all_reduce(TensorView x) {
-  if (choose(x.bytes()) == kOneShot) return cuda::launch_one_shot_all_reduce(launch_, view_, x.data, x.dtype, x.count());
+  if (choose(x.bytes()) == kOneShot) return cuda::launch_one_shot_all_reduce(launch(), view_, x.data, x.dtype, x.count());
   const PeerMemory* const memory = find(x.data, x.bytes());
   if (memory == nullptr || reinterpret_cast<uintptr_t>(x.data) % 16 != 0) return reduce_in_staging(x);
-  cuda::launch_two_shot_all_reduce(launch_, view_, memory->at(x.data), x.dtype, x.count());
+  cuda::launch_two_shot_all_reduce(launch(), view_, memory->at(x.data), x.dtype, x.count());
 }
 
 // In pieces through memory that the peers see, which they have left alone again when a sum ends.
@@ -152,7 +157,7 @@ void PeerCommunicator::reduce_in_staging(TensorView x) {
     std::byte* const part = x.as<std::byte>() + begin * element;
     const auto bytes = static_cast<size_t>(count * element);
     backend_.copy_on_device(staging, part, bytes);
-    cuda::launch_two_shot_all_reduce(launch_, view_, memories_[0]->at(staging), x.dtype, count);
+    cuda::launch_two_shot_all_reduce(launch(), view_, memories_[0]->at(staging), x.dtype, count);
     backend_.copy_on_device(part, staging, bytes);
   }
 }
@@ -163,9 +168,9 @@ bool PeerCommunicator::do_all_reduce_add_norm(Ops& /*ops*/, TensorView x, const 
   const PeerMemory* const of_x = find(x.data, x.bytes());
   const PeerMemory* const of_out = find(norm.out.data, norm.out.bytes());
   if (choose(x.bytes()) == kOneShot) {
-    cuda::launch_one_shot_norm(launch_, view_, x, sum_norm);
+    cuda::launch_one_shot_norm(launch(), view_, x, sum_norm);
   } else if (of_x != nullptr && of_out != nullptr) {
-    cuda::launch_two_shot_norm(launch_, view_, x, of_x->at(x.data), sum_norm, of_out->at(norm.out.data));
+    cuda::launch_two_shot_norm(launch(), view_, x, of_x->at(x.data), sum_norm, of_out->at(norm.out.data));
   } else {
     return false;
   }
@@ -174,7 +179,7 @@ bool PeerCommunicator::do_all_reduce_add_norm(Ops& /*ops*/, TensorView x, const 
 
 void PeerCommunicator::do_all_gather(void* recv, const void* send, size_t bytes) {
   for (size_t begin = 0; begin < bytes; begin += view_.slot_bytes) {
-    cuda::launch_peer_all_gather(launch_, view_, static_cast<std::byte*>(recv) + begin, bytes,
+    cuda::launch_peer_all_gather(launch(), view_, static_cast<std::byte*>(recv) + begin, bytes,
                                  static_cast<const std::byte*>(send) + begin, std::min(view_.slot_bytes, bytes - begin));
   }
 }

@@ -44,6 +44,7 @@ class PeerCommunicator : public Communicator {
  private:
   enum Way { kOneShot, kTwoShot };  // as algorithms() has them
 
+  cuda::Launch launch() const;  // on the backend's stream of now
   Way choose(size_t bytes) const;
   // The memory that contains [p, p + bytes), or null.
   const PeerMemory* find(const void* p, size_t bytes) const;
@@ -54,7 +55,7 @@ class PeerCommunicator : public Communicator {
 
   const World& world_;
   Backend& backend_;
-  cuda::Launch launch_;
+  cuda::Launch launch_;  // but for the stream
   cuda::PeerView view_;
   std::vector<std::unique_ptr<PeerMemory>> memories_;  // [0]: the region of view_
   uint32_t* host_words_ = nullptr;                     // [0] abort, [1] failed; read and written by kernels, too

@@ -56,6 +56,10 @@ TEST(RollCall, NamesTheRankThatTheOthersWaitFor) {
   EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(7, 0.85), waiting(7, 1.0)}, name), alike);
   EXPECT_EQ(RollCall::describe({waiting(7, 0.3), waiting(7, 0.1), waiting(7, 0.4)}, name), alike);  // the work is just long
   EXPECT_EQ(RollCall::describe({waiting(7, -1.0), waiting(7, 0.1), waiting(7, 0.9)}, name), alike);
+  EXPECT_EQ(RollCall::describe({waiting(7, -1.0), waiting(7, 0.9)}, name),
+            "slow: rank 0 on node0 (s), which waited for others in 0 % of the looks at it since the step began, and these for it "
+            "nearly "
+            "always");
 }
 
 TEST(CollectiveLog, SaysWhereARankIs) {

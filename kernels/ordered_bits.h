@@ -9,12 +9,12 @@
 namespace lockstep {
 
 // NaN becomes 0, below everything else. -0 and +0 are one value.
-LOCKSTEP_HOST_DEVICE uint32_t ordered_bits(float x) {  // without branches: signs are hard to predict
+LOCKSTEP_HOST_DEVICE uint32_t ordered_bits(float x) {
+  if (x != x) return 0;
   const float positive_zero = x + 0.0f;
   uint32_t bits = 0;
   memcpy(&bits, &positive_zero, sizeof(bits));
-  const auto sign = static_cast<uint32_t>(static_cast<int32_t>(bits) >> 31);  // all ones where negative
-  return x != x ? 0 : bits ^ (sign | 0x80000000u);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
 }
 // The inverse; 0 and what else is below it becomes -infinity.
 LOCKSTEP_HOST_DEVICE float from_ordered_bits(uint32_t key) {

@@ -50,9 +50,7 @@ LOCKSTEP_HOST_DEVICE bool counts_in(const ThresholdSearch& search, uint32_t key,
 
 // Probability over that of the most likely token.
 LOCKSTEP_HOST_DEVICE float relative_probability(float x, float top, float temperature) { return expf((x - top) / temperature); }
-LOCKSTEP_HOST_DEVICE uint64_t mass_of(float relative) {  // by way of a signed integer, to which x86-64 converts at once
-  return static_cast<uint64_t>(static_cast<int64_t>(relative * kUnitMass + 0.5f));
-}
+LOCKSTEP_HOST_DEVICE uint64_t mass_of(float relative) { return static_cast<uint64_t>(relative * kUnitMass + 0.5f); }
 
 // total: weight of all tokens that are left.
 LOCKSTEP_HOST_DEVICE uint64_t target_of(const SamplingRow& row, TokenFilter filter, uint64_t total) {

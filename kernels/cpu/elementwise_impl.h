@@ -159,11 +159,6 @@ static double sum_exp(const float* x, float max, float inv_temperature, int64_t 
   return total;
 }
 
-static void exp_scaled(float* out, const float* x, float max, float inv_temperature, int64_t n) {
-  const Vec shift = set1(max), scale = set1(inv_temperature);
-  for_each_vector(n, [&](int64_t i, int64_t c) { store_n(out + i, exp(mul(sub(load_n(x + i, c), shift), scale)), c); });
-}
-
 static float read_all(const void* data, int64_t bytes) {
   const float* x = static_cast<const float*>(data);
   Vec acc[4] = {zero(), zero(), zero(), zero()};

@@ -94,8 +94,8 @@ struct NormRopeArgs {
 };
 
 // One digit of the search for a threshold (kernels/threshold_search.h): which logits count, and what they weigh.
-inline constexpr int64_t kDigitValues = 256;
-inline constexpr int64_t kDigitCopies = 4;
+inline constexpr int64_t kDigitValues = 256;  // kSearchDigitValues; that header's inline functions must not come in here
+inline constexpr int64_t kDigitCopies = 4;    // neighbours are added to different ones
 struct DigitWeightsArgs {
   float lowest = 0.0f, highest = 0.0f;  // the logits that count, both included
   int32_t shift = 0;                    // of the digit in ordered_bits()
@@ -136,8 +136,7 @@ struct CpuKernels {
   void (*block_max)(float* out, const float* x, int64_t n);
   // Sum of exp((x[i] - max) * inv_temperature); NaN if an element is.
   double (*sum_exp)(const float* x, float max, float inv_temperature, int64_t n);
-  // out[i] = exp((x[i] - max) * inv_temperature).
-  void (*exp_scaled)(float* out, const float* x, float max, float inv_temperature, int64_t n);
+  // Adds what each of x[0..n) weighs that lies in the range of `args` to the entry of its digit; NaN lies in none.
   void (*digit_weights)(const float* x, int64_t n, const DigitWeightsArgs& args);
   // Reads [data, data + bytes) and returns something that depends on all of it; bytes is a multiple of 1024.
   float (*read_all)(const void* data, int64_t bytes);

@@ -32,7 +32,6 @@ constexpr CpuKernels make_kernels(const char* isa) {
           .from_float = from_float,
           .block_max = block_max,
           .sum_exp = sum_exp,
-          .exp_scaled = exp_scaled,
           .digit_weights = digit_weights,
           .read_all = read_all};
 }

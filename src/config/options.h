@@ -36,7 +36,7 @@ struct SamplingParams {
   int32_t n = 1;  // continuations; the i-th draws as if the seed were seed + i
   int32_t max_tokens = 128;
   int32_t min_tokens = 0;
-  float temperature = 0.0f;  // 0: greedy
+  float temperature = 0.0f;  // 0, or below 1e-5: greedy
   int32_t top_k = 0;         // 0: off
   float top_p = 1.0f;
   float min_p = 0.0f;

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace lockstep {
+namespace {
+
+// Below it the likeliest token is taken: what logits differ by is divided by it, and must stay a number. vLLM has the same bound.
+constexpr float kLeastTemperature = 1e-5f;
+
+}  // namespace
 
 SlotSetup make_slot_setup(const Sequence& sequence) {
   SlotSetup setup;
@@ -10,7 +16,7 @@ SlotSetup make_slot_setup(const Sequence& sequence) {
   SlotSampling& s = setup.sampling;
   const SamplingParams& p = sequence.params;
   s.seed = sequence.seed;
-  s.temperature = p.temperature;
+  s.temperature = p.temperature < kLeastTemperature ? 0.0f : p.temperature;
   s.top_k = p.top_k;
   s.top_p = p.top_p;
   s.min_p = p.min_p;

@@ -314,6 +314,7 @@ class KernelBench {
     add("top-k top-p", 0, 0, read, 0, 1,
         [&](int64_t) { thresholds = finder.find(logits, staging.device(p_sampled), {.top_k = true, .top_p = true}); });
     add("candidates sampled", 0, 0, read, 0, 1, [&](int64_t) { candidates_of(staging.device(p_sampled), thresholds); });
+    add("top-p", 0, 0, read, 0, 1, [&](int64_t) { finder.find(logits, staging.device(p_sampled), {.top_p = true}); });
     backend_.synchronize();
   }
 

@@ -256,7 +256,7 @@ def case_kernels(runner):
     expect(len(rows) == len(results["rows"]), "an operation is there twice")
     for name in ("embedding", "rope_table", "qkv", "norm_rope_store", "o", "add_rms_norm", "gate_up silu_mul", "down"):
         expect(all((name, tokens, None) in rows for tokens in (1, 5, 40)), "no", name)
-    for name in ("gather_rows", "lm_head", "candidates greedy", "choose_tokens", "penalties", "top-k top-p", "candidates sampled"):
+    for name in ("gather_rows", "lm_head", "candidates greedy", "choose_tokens", "penalties", "top-k top-p", "top-p", "candidates sampled"):
         expect([tokens for tokens in (1, 5, 40) if (name, tokens, None) in rows] == [1, 5], name)  # 40 is above --max-num-seqs
     decode = sorted((tokens, context) for name, tokens, context in rows if name == "attention decode")
     expect(decode == [(1, 7), (1, 64), (5, 7), (5, 64)], decode)

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "engine/slot_setup.h"
 
 namespace lockstep {
 namespace {
@@ -54,6 +55,16 @@ TEST(Scheduler, DecodesGoBeforePrefillChunks) {
   EXPECT_EQ(plan.sequences[0].tokens, std::vector<int32_t>{-1});  // the token that the device sampled
   EXPECT_EQ(plan.sequences[0].output_index, 1);
   EXPECT_EQ(plan.sequences[1].tokens.size(), 15u);  // what is left of the budget of 16
+}
+
+// What logits differ by, divided by so little, would be infinite for many tokens, of which the lowest id would win.
+TEST(Scheduler, TakesTheLikeliestTokenWhereTheTemperatureIsNextToNothing) {
+  const std::vector<std::pair<float, float>> cases{{1e-42f, 0.0f}, {1e-38f, 0.0f}, {9e-6f, 0.0f}, {1e-5f, 1e-5f}, {0.7f, 0.7f}};
+  for (const auto& [asked, used] : cases) {
+    const auto sequence = make_sequence(0, 3, 1);
+    sequence->params.temperature = asked;
+    EXPECT_EQ(make_slot_setup(*sequence).sampling.temperature, used) << asked;
+  }
 }
 
 TEST(Scheduler, RefusesWhatCanNeverRun) {

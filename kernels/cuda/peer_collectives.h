@@ -30,8 +30,12 @@ bool peer_norm_supports(const TensorView& x, const SumNorm& norm);
 void launch_one_shot_norm(const Launch& to, const PeerView& view, TensorView x, const SumNorm& norm);
 
 // peer_two_shot.cu: rank r sums a part of it, out of the peers' memory and into it.
-// x: by rank; 16-byte aligned.
-void launch_two_shot_all_reduce(const Launch& to, const PeerView& view, const PeerPointers& x, DType dtype, int64_t count);
+// x: by rank; 16-byte aligned. One half of it alone: after the reduce-scatter the sum of rank r's part is in its own x, and only
+// that part may be used or written until the all-gather, which gives it to all. Elements of rank r's part: from
+// peer_part_begin(.., r, ..) to that of r + 1, for which r = size gives the end.
+enum class TwoShotPart { kBoth, kReduceScatter, kAllGather };
+void launch_two_shot_all_reduce(const Launch& to, const PeerView& view, const PeerPointers& x, DType dtype, int64_t count,
+                                TwoShotPart part = TwoShotPart::kBoth);
 // The sum of x and what follows it, each row on one rank, which gives `out` to all: rank r has rows [T * r / N, T * (r + 1) / N),
 // and only theirs of residual are updated. x, out: also by rank.
 void launch_two_shot_norm(const Launch& to, const PeerView& view, TensorView x, const PeerPointers& x_of, const SumNorm& norm,

@@ -16,6 +16,11 @@ struct PeerPointers {
   std::byte* of[kMaxPeers] = {};
 };
 
+// Where rank r's part of `count` elements begins: at vectors of `vector` elements; what fills none is the last rank's.
+constexpr int64_t peer_part_begin(int64_t count, int64_t vector, int rank, int size) {
+  return rank == size ? count : count / vector * rank / size * vector;
+}
+
 // The region of a rank, in its device memory, mapped by all:
 //   header    uint64: collectives done; then blocks that have read that number, of the present one
 //   started   uint64 [kPeerBlocks, kMaxPeers]: number of the last collective that block b of rank r has begun, written by rank r

@@ -71,6 +71,7 @@ Env Env::read() {
     if (!env.pmix_server_uri) env.pmix_server_uri = get(name);
   }
   env.nccl_socket_ifname = get("NCCL_SOCKET_IFNAME");
+  env.nccl_hostid = get("NCCL_HOSTID");
   return env;
 }
 

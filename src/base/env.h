@@ -26,6 +26,7 @@ struct Env {
   // PMIX_SERVER_URI…: where the launcher's daemon on this host listens, "1045430272.0;tcp4://127.0.0.1:43803".
   std::optional<std::string> pmix_server_uri;
   std::optional<std::string> nccl_socket_ifname;  // NCCL_SOCKET_IFNAME; NCCL reads it, the start-up checks it
+  std::optional<std::string> nccl_hostid;  // NCCL_HOSTID: to NCCL, and so to us, ranks with different ones are on different hosts
 
   // LOCKSTEP_FAULT: for tests only; breaks one rank at one collective, see comm/faulty_communicator.h.
   std::optional<std::string> fault;

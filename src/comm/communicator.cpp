@@ -86,13 +86,13 @@ std::unique_ptr<Communicator> make_communicator(const World& world, Backend& bac
                                                 size_t max_all_reduce_bytes, size_t max_all_gather_bytes) {
   if (world.size() == 1) return make_null_communicator(backend);
   if (backend.kind() == DeviceKind::kCuda) {
-    return make_device_communicator(world, backend, choice, max_all_reduce_bytes, max_all_gather_bytes);
+    return with_faults(make_device_communicator(world, backend, choice, max_all_reduce_bytes, max_all_gather_bytes), false);
   }
   check(choice == AllReduceChoice::kAuto,
         "--allreduce peer and nccl are for --device cuda; the CPU's ranks use shared memory and MPI");
   std::unique_ptr<Communicator> communicator = std::make_unique<HostCommunicator>(world, max_all_reduce_bytes);
   if (world.is_root()) spdlog::info("collectives: {}", communicator->description());
-  return with_faults(std::move(communicator));
+  return with_faults(std::move(communicator), true);
 }
 
 }  // namespace lockstep

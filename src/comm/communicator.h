@@ -71,7 +71,7 @@ class Communicator {
 
   const CommCounters& counters() const { return counters_; }
   // Collectives that run without a call of the above: those of recorded work that is launched again.
-  void count(const CommCounters& more);
+  virtual void count(const CommCounters& more);
 
   // The collectives from here on belong to this step, on every rank.
   virtual void begin_step(int64_t step) { log_.begin_step(step); }

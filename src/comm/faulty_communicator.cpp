@@ -20,7 +20,8 @@ namespace {
 
 class FaultyCommunicator final : public Communicator {
  public:
-  FaultyCommunicator(std::unique_ptr<Communicator> inner, const Fault& fault) : inner_(std::move(inner)), fault_(fault) {}
+  FaultyCommunicator(std::unique_ptr<Communicator> inner, const Fault& fault, bool returns_when_done)
+      : inner_(std::move(inner)), fault_(fault), returns_when_done_(returns_when_done) {}
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
   std::string description() const override { return inner_->description() + ", broken by LOCKSTEP_FAULT"; }
@@ -29,6 +30,10 @@ class FaultyCommunicator final : public Communicator {
   void* allocate(Backend& backend, size_t bytes, const std::string& what) override {
     return inner_->allocate(backend, bytes, what);
   }
+  void count(const CommCounters& more) override {
+    Communicator::count(more);
+    inner_->count(more);
+  }
   const CollectiveLog& log() const override { return inner_->log(); }
   void begin_step(int64_t step) override {
     Communicator::begin_step(step);
@@ -36,7 +41,7 @@ class FaultyCommunicator final : public Communicator {
   }
 
  protected:
-  bool returns_when_done() const override { return true; }
+  bool returns_when_done() const override { return returns_when_done_; }
   void do_all_reduce(TensorView x) override {
     run([&] { inner_->all_reduce(x); });
   }
@@ -67,6 +72,7 @@ class FaultyCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> inner_;
   const Fault fault_;
+  const bool returns_when_done_;
   int64_t number_ = 0;
 };
 
@@ -106,13 +112,13 @@ Fault Fault::parse(const std::string& text) {
   return fault;
 }
 
-std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> communicator) {
+std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> communicator, bool returns_when_done) {
   const auto text = Env::read().fault;
   if (!text) return communicator;
   const Fault fault = Fault::parse(*text);
   if (fault.rank != communicator->rank()) return communicator;
   spdlog::warn("LOCKSTEP_FAULT={}: this rank is going to break", *text);
-  return std::make_unique<FaultyCommunicator>(std::move(communicator), fault);
+  return std::make_unique<FaultyCommunicator>(std::move(communicator), fault, returns_when_done);
 }
 
 }  // namespace lockstep

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "comm/nodes.h"
 #include "comm/rank_sum.h"
 
 namespace lockstep {
@@ -21,33 +22,13 @@ constexpr size_t kOneShotBytes = size_t{128} << 10;
 // Shares begin at multiples of this many elements: whole cache lines and vectors.
 constexpr int64_t kGrain = 32;
 
-// By world rank, the lowest rank of the same host, or what each rank was told.
-std::vector<int> nodes_of_ranks(const World& world, std::optional<int> node) {
-  int own = 0;
-  if (node) {
-    own = *node;
-  } else {
-    MPI_Group local = MPI_GROUP_NULL, all = MPI_GROUP_NULL;
-    MPI_Comm_group(world.local_comm(), &local);
-    MPI_Comm_group(world.comm(), &all);
-    const int first = 0;
-    MPI_Group_translate_ranks(local, 1, &first, all, &own);
-    MPI_Group_free(&local);
-    MPI_Group_free(&all);
-  }
-  std::vector<int> nodes;
-  for (const auto& text : world.all_gather(std::to_string(own), "hosts of the ranks")) nodes.push_back(std::stoi(text));
-  return nodes;
-}
-
 }  // namespace
 
 HostCommunicator::HostCommunicator(const World& world, size_t max_all_reduce_bytes, std::optional<int> node)
     : world_(world),
-      node_of_(nodes_of_ranks(world, node)),
+      node_of_(nodes_of_ranks(world, node ? std::to_string(*node) : "")),
       group_(world, node_of_, std::clamp(max_all_reduce_bytes, kMinSlotBytes, kMaxSlotBytes)) {
-  const bool one_host = std::all_of(node_of_.begin(), node_of_.end(), [&](int n) { return n == node_of_[0]; });
-  if (!one_host) exchange_ = std::make_unique<NodeExchange>(world, node_of_, group_.is_leader());
+  if (count_nodes(node_of_) > 1) exchange_ = std::make_unique<NodeExchange>(world, node_of_, group_.is_leader());
 }
 
 int64_t HostCommunicator::max_shared_bytes_per_rank() {

@@ -44,7 +44,7 @@ class HostCommunicator : public Communicator {
   void spread_from_leader(std::byte* data, size_t bytes, const char* what);
 
   const World& world_;
-  std::vector<int> node_of_;  // by world rank
+  std::vector<int> node_of_;  // nodes_of_ranks()
   NodeGroup group_;
   std::unique_ptr<NodeExchange> exchange_;  // null on one host
   std::vector<float> host_sum_;             // leader, several hosts: [count]

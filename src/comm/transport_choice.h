@@ -11,14 +11,17 @@ struct TransportFacts {
   AllReduceChoice choice = AllReduceChoice::kAuto;
   int ranks = 1;
   int max_peers = 1;  // ranks that peer memory can serve
-  bool one_host = true;
+  int hosts = 1;
+  int ranks_per_host = 1;  // 0: not the same on all
   int max_ranks_per_gpu = 1;
-  bool nvlink = false;   // NVLink joins every two of the GPUs, as far as every rank can see
+  bool nvlink = false;   // NVLink joins every two of the GPUs of a host, as far as every rank can see
   int nccl_version = 0;  // as ncclGetVersion() gives it: 22809 is 2.28.9
 };
 
+enum class Transport { kNccl, kPeer, kHierarchical };
+
 struct TransportChoice {
-  bool peer = false;           // peer memory, else NCCL
+  Transport transport = Transport::kNccl;
   bool nccl_fallback = false;  // if peer memory fails its self-test, NCCL takes over
   std::string reason;
 };

@@ -169,6 +169,32 @@ void World::join(MPI_Comm all) {
       });
 }
 
+std::unique_ptr<World> World::part(int color) const { return std::unique_ptr<World>(new World(*this, color)); }
+
+World::World(const World& whole, int color)
+    : owns_mpi_(false),
+      host_(whole.host_),
+      cores_are_scarce_(whole.cores_are_scarce_),
+      timeout_(whole.timeout_),
+      exceptions_at_start_(std::uncaught_exceptions()) {
+  const auto timer = guard_mpi_call("MPI_Comm_split", whole.name_of(whole.rank_), timeout_);
+  check_mpi(MPI_Comm_split(whole.comm_, color, whole.rank_, &comm_), "MPI_Comm_split");
+  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm_, &rank_);
+  MPI_Comm_size(comm_, &size_);
+  for (const auto& number : all_gather(std::to_string(whole.rank_), "ranks of a part")) numbers_.push_back(std::stoi(number));
+  for (const int number : numbers_) hosts_.push_back(whole.host_of(number));
+  check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local_comm_), "MPI_Comm_split_type");
+  MPI_Comm_rank(local_comm_, &local_rank_);
+  MPI_Comm_size(local_comm_, &local_size_);
+}
+
+void World::free_communicators() {
+  for (MPI_Comm* comm : {&watch_comm_, &local_comm_, &comm_}) {
+    if (*comm != MPI_COMM_NULL) MPI_Comm_free(comm);
+  }
+}
+
 World::~World() {
   roll_call_.reset();
   // With an exception on its way out, the other ranks may never come to MPI_Finalize.
@@ -176,22 +202,17 @@ World::~World() {
   if (!owns_mpi_) {
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (finalized != 0) return;
-    MPI_Comm_free(&watch_comm_);
-    MPI_Comm_free(&local_comm_);
-    MPI_Comm_free(&comm_);
+    if (finalized == 0) free_communicators();
     return;
   }
   const auto timer = guard_mpi_call("MPI_Finalize", fmt::format("rank {}/{} on {}", rank_, size_, host_), timeout_);
-  MPI_Comm_free(&watch_comm_);
-  MPI_Comm_free(&local_comm_);
-  MPI_Comm_free(&comm_);
+  free_communicators();
   MPI_Finalize();
 }
 
 std::string World::name_of(int rank) const {
   const auto r = static_cast<size_t>(rank);
-  return fmt::format("rank {} on {}", rank, r < hosts_.size() ? hosts_[r] : "unknown host");
+  return fmt::format("rank {} on {}", r < numbers_.size() ? numbers_[r] : rank, r < hosts_.size() ? hosts_[r] : "unknown host");
 }
 
 void World::wait(MPI_Request& request, const char* what, bool idle) const {

@@ -45,6 +45,10 @@ class World {
   MPI_Comm comm() const { return comm_; }
   MPI_Comm local_comm() const { return local_comm_; }
   bool is_root() const { return rank_ == 0; }
+  // Collective. The ranks that pass the same color, in the order of their ranks here, as a world of their own with this one's
+  // present deadline; it must end before this one. name_of() goes by rank in the part, but says the rank of the job. A part
+  // answers no roll call, so that whoever waits there in vain cannot say for whom.
+  std::unique_ptr<World> part(int color) const;
   // All that the launcher started; else the ranks of an application's communicator.
   bool is_whole_job() const { return owns_mpi_; }
   // "rank 2 on node17", for messages.
@@ -104,7 +108,9 @@ class World {
   static void check_mpi(int status, const char* what);
 
  private:
+  World(const World& whole, int color);  // part()
   void join(MPI_Comm all);
+  void free_communicators();
   // Of several MPI processes, what the one says that failed; collective.
   std::string share_failure(int64_t failed_rank, const std::string& message) const;
   // Starts a nonblocking operation and waits. `buffers` must keep alive what it reads and writes: an operation that was given up
@@ -128,6 +134,7 @@ class World {
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   std::string host_;
   std::vector<std::string> hosts_;  // by rank
+  std::vector<int> numbers_;        // by rank of a part: the rank of the job; else empty
   bool cores_are_scarce_ = false;
   Seconds timeout_{300.0};
   int exceptions_at_start_ = 0;

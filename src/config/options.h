@@ -12,7 +12,7 @@ namespace lockstep {
 
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 enum class LoadFormat { kAuto, kDummy };
-enum class AllReduceChoice { kAuto, kPeer, kNccl };
+enum class AllReduceChoice { kAuto, kPeer, kNccl, kHierarchical };
 enum class Switch { kOff, kOn };
 
 // How a model writes calls of tools.

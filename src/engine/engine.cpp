@@ -48,6 +48,16 @@ SchedulerLimits scheduler_limits(const ModelRunner& runner) {
   return limits;
 }
 
+// Collectives of one size, on a device, fit each other also where a rank has left one out or done one twice: the sums are wrong from
+// there on, and nobody waits.
+void check_same_place(const World& world, ModelRunner& runner, const StepPlan& plan) {
+  const int64_t begun = runner.communicator().log().num_begun();
+  check(begun == plan.collectives,
+        "{} and {} are not in the same collective: before step {} they have begun {} and {}; one of the two has skipped or repeated "
+        "one, so that their sums are wrong",
+        world.name_of(world.rank()), world.name_of(0), plan.step, begun, plan.collectives);
+}
+
 }  // namespace
 
 Engine::Engine(const World& world, ModelRunner& runner, const EngineOptions& options, const Tokenizer* tokenizer)
@@ -171,8 +181,9 @@ void Engine::end_late_ones(std::vector<SequenceOutput>& outputs) {
   }
 }
 
-void Engine::send(const StepPlan& plan) {
+void Engine::send(StepPlan& plan) {
   const TraceSpan span("broadcast");
+  plan.collectives = runner_.communicator().log().num_begun();
   std::vector<std::byte> bytes = plan.serialize();
   world_.broadcast(bytes, "the step plan");
 }
@@ -347,6 +358,7 @@ void serve_rank(const World& world, ModelRunner& runner, const EngineOptions& op
     world.broadcast(bytes, "the step plan", /*idle=*/true);
     const StepPlan plan = StepPlan::deserialize(bytes);
     const Watchdog::Guard guard(watchdog, describe(plan));
+    check_same_place(world, runner, plan);
     // Rank 0 waits for each step; this rank only keeps up with it.
     const size_t may_remain = plan.kind == StepKind::kRun ? runner.max_in_flight() - 1 : 0;
     while (runner.num_in_flight() > may_remain) runner.wait();

@@ -65,7 +65,7 @@ class Engine {
     bool has_output = false;
   };
   void check_request(const std::vector<int32_t>& prompt, const SamplingParams& params) const;
-  void send(const StepPlan& plan);
+  void send(StepPlan& plan);
   bool launch_next();  // false: nothing can be scheduled
   void place_masks(StepPlan& plan);
   size_t steps_ahead() const;  // that may be in flight

@@ -10,7 +10,7 @@ namespace lockstep {
 namespace {
 
 constexpr int32_t kMagic = 0x4c53504c;  // "LSPL"
-constexpr int32_t kVersion = 3;
+constexpr int32_t kVersion = 4;
 
 // Writer and Reader visit the same fields in the same order (see `fields` below), so the two directions cannot drift apart.
 class Writer {
@@ -126,7 +126,7 @@ void fields(Visitor& visit, T& x) {
     visit(x.index), visit(x.words);
   } else {
     static_assert(std::is_same_v<Plain, StepPlan>);
-    visit(x.step), visit(x.kind), visit(x.setups), visit(x.blocks), visit(x.sequences), visit(x.masks);
+    visit(x.step), visit(x.kind), visit(x.collectives), visit(x.setups), visit(x.blocks), visit(x.sequences), visit(x.masks);
   }
 }
 

@@ -72,6 +72,7 @@ enum class StepKind : int32_t { kRun = 0, kMeasure = 1, kShutdown = 2 };
 struct StepPlan {
   int64_t step = 0;
   StepKind kind = StepKind::kRun;
+  int64_t collectives = 0;  // begun by rank 0 before this step, and by every rank that is in the same place
   std::vector<SlotSetup> setups;
   std::vector<BlockAppend> blocks;
   std::vector<PlannedSequence> sequences;

@@ -24,14 +24,20 @@ int64_t collective_bytes(const PlannedModel& model, int tp, int gpus_per_node, c
   facts.choice = choice;
   facts.ranks = tp;
   facts.max_peers = cuda::kMaxPeers;
-  facts.one_host = tp <= gpus_per_node;
+  facts.hosts = (tp + gpus_per_node - 1) / gpus_per_node;
+  facts.ranks_per_host = std::min(tp, gpus_per_node);
   facts.nvlink = nvlink;
   facts.nccl_version = kNcclSharesGpus;
   // As bring_up() asks for them.
   const auto reduce = static_cast<size_t>(limits.max_num_batched_tokens * model.config.hidden_size) * sizeof(float);
   const size_t gather = Sampler::max_all_gather_bytes(model.config, tp, limits.max_num_seqs);
-  if (!choose_transport(facts).peer) return kNcclBytes;
-  return static_cast<int64_t>(peer_memory_bytes(std::max(reduce, gather)));
+  const auto peer = static_cast<int64_t>(peer_memory_bytes(std::max(reduce, gather)));
+  switch (choose_transport(facts).transport) {
+    case Transport::kPeer: return peer;
+    case Transport::kHierarchical: return 2 * kNcclBytes + peer;
+    case Transport::kNccl: break;
+  }
+  return kNcclBytes;
 }
 
 MemoryPlan plan_rank(const PlannedModel& stage, const Gpu& gpu, int tp, int rank, int gpus_per_node, const MemoryNeed& need) {

@@ -10,9 +10,11 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/env.h"
 #include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/device_communicator.h"
+#include "comm/nodes.h"
 #include "config/model_config.h"
 #include "config/model_files.h"
 #include "engine/open_device.h"
@@ -24,16 +26,21 @@
 namespace lockstep {
 namespace {
 
-// The transports that can be had: both on CUDA unless one was asked for.
+// The transports that can be had: all on CUDA unless one was asked for.
 std::vector<std::unique_ptr<Communicator>> open_transports(const World& world, Backend& backend, AllReduceChoice choice,
                                                            size_t largest) {
   std::vector<std::unique_ptr<Communicator>> all;
-  const bool both = choice == AllReduceChoice::kAuto && backend.kind() == DeviceKind::kCuda && world.size() > 1;
-  for (const AllReduceChoice one : both ? std::vector{AllReduceChoice::kPeer, AllReduceChoice::kNccl} : std::vector{choice}) {
+  const bool several = choice == AllReduceChoice::kAuto && backend.kind() == DeviceKind::kCuda && world.size() > 1;
+  std::vector<AllReduceChoice> choices{choice};
+  if (several) {
+    const bool one_host = count_nodes(nodes_of_ranks(world, Env::read().nccl_hostid.value_or(""))) == 1;
+    choices = {one_host ? AllReduceChoice::kPeer : AllReduceChoice::kHierarchical, AllReduceChoice::kNccl};
+  }
+  for (const AllReduceChoice one : choices) {
     try {
       all.push_back(make_communicator(world, backend, one, largest, 4096));
     } catch (const Error& e) {
-      if (!both || (one == AllReduceChoice::kNccl && all.empty())) throw;
+      if (!several || (one == choices.back() && all.empty())) throw;
       if (world.is_root()) spdlog::warn("left out: {}", e.what());
     }
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Breaks a job of CPU ranks in every way that the cases name, at random moments, again and again, and checks how it ends.
+"""Breaks a job in every way that the cases name, at random moments, again and again, and checks how it ends.
 
 Each repetition draws the rank that breaks and the moment: `start` (MPI_Init and what follows), `load`, `prefill`, `decode`, `idle`
 (followers that wait for work). The job must end within the deadline that applies plus five seconds, with the documented exit code,
@@ -8,6 +8,7 @@ no process, shared memory, semaphore or temporary directory behind. Every repeti
 
   campaign.py --mpirun mpirun --lockstep build/cpu/bin/lockstep --mpi-tests build/cpu/bin/mpi_tests --repeat 100
   campaign.py … --case stop --repeat 1 --seed 4711          campaign.py --list
+  campaign.py … --device cuda --allreduce peer              ranks that may share one GPU; without MPS, which breaks with its clients
 
 What the network does to two hosts is in two_hosts.py.
 """
@@ -19,6 +20,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +33,8 @@ import launch  # noqa: E402
 import processes  # noqa: E402
 
 DATA = Path(__file__).resolve().parent.parent / "golden" / "data"
-ERROR_LINE = re.compile(r"^lockstep: error: \[rank (\d+)/(\d+) on (\S+)\] (.*)$", re.MULTILINE)
+# Open MPI 5 may put a character or two of its own before what a rank wrote while it ended.
+ERROR_LINE = re.compile(r"^\W{0,3}lockstep: error: \[rank (\d+)/(\d+) on (\S+)\] (.*)$", re.MULTILINE)
 MARK = "LOCKSTEP_CAMPAIGN"
 START_S = 90  # for a rank to come as far as a moment, on a busy machine
 STEP_TIMEOUT_S, INIT_TIMEOUT_S = 3, 6
@@ -47,6 +50,10 @@ TALKER = dict(hidden_size=256, intermediate_size=512, num_hidden_layers=12, num_
 
 class Failure(Exception):
     pass
+
+
+def device_flags(args):
+    return ["--device", args.device, "--threads", 1, "--allreduce", args.allreduce]
 
 
 def expect(condition, what):
@@ -158,11 +165,13 @@ class Trial:
 
     def __init__(self, args, directory, rng, moments=("start", "load", "prefill", "decode", "idle"), environment=None):
         self.rng = rng
+        if args.device == "cuda":
+            moments = [moment for moment in moments if moment != "idle"]  # of mpi_tests, on CPUs
         self.moment = args.moment or rng.choice(moments)
         self.victim = rng.randrange(args.ranks)
         prompt = ",".join(str(rng.randrange(3, 4000)) for _ in range(6000 if self.moment == "prefill" else 5))
         sizes = LOADER if self.moment in ("start", "load") else TALKER
-        command = [args.lockstep, "generate", "--device", "cpu", "--threads", 1, "--model", yaml_model(directory, sizes), "--load-format",
+        command = [args.lockstep, "generate", *device_flags(args), "--model", yaml_model(directory, sizes), "--load-format",
                    "dummy", "--prompt-token-ids", prompt, "--max-tokens", 4000 if sizes is LOADER else 30000, "--ignore-eos",
                    "--max-num-batched-tokens", 64, "--step-timeout", STEP_TIMEOUT_S, "--init-timeout", INIT_TIMEOUT_S]
         if self.moment == "idle":
@@ -247,7 +256,10 @@ def stop(args, directory, rng):
 def broken_collective(args, directory, rng, what, pattern):
     """A fault inside the collectives; see faulty_communicator.h."""
     victim, number = rng.randrange(args.ranks), rng.randrange(1, 3000)
-    trial = Trial(args, directory, rng, ("prefill", "decode"), {"LOCKSTEP_FAULT": f"{victim}:{number}:{what}"})
+    moments = ("prefill", "decode")
+    if args.device == "cuda":  # graphs launch decode's collectives again; what they record is eager only twice
+        number, moments = rng.randrange(1, 1500), ("prefill",)
+    trial = Trial(args, directory, rng, moments, {"LOCKSTEP_FAULT": f"{victim}:{number}:{what}"})
     trial.victim = victim
     trial.job.wait_for_ranks()
     begin = time.monotonic()
@@ -263,7 +275,7 @@ def broken_collective(args, directory, rng, what, pattern):
 
 
 def throws(args, directory, rng):
-    trial = broken_collective(args, directory, rng, "throw", r"as asked for \[pid \d+, cpu.*step \d+.*last collective completed")
+    trial = broken_collective(args, directory, rng, "throw", r"as asked for \[pid \d+, .*step \d+.*last collective (completed|started)")
     expect(error_lines(trial.job.text())[0][0] == trial.victim, f"not rank {trial.victim} wrote it\n{trial.job.text()}")
     return trial
 
@@ -272,8 +284,18 @@ def crashes_inside(args, directory, rng):
     return broken_collective(args, directory, rng, "segv", "")
 
 
+def blamed_by_the_next_step(trial):
+    """On a GPU nobody waits for the collective that is missing; a rank finds itself elsewhere than rank 0, or all find rank 0 so."""
+    writer, message = error_lines(trial.job.text())[0]
+    expect(writer == trial.victim or trial.victim == 0 or f"behind: rank {trial.victim} on" in message or
+           f"others: rank {trial.victim} on" in message, f"not rank {trial.victim} first\n{trial.job.text()}")
+    return trial
+
+
 def skips(args, directory, rng):
     trial = broken_collective(args, directory, rng, "skip", r"not in the same collective|behind")
+    if args.device == "cuda":
+        return blamed_by_the_next_step(trial)
     expect(f"repeated one: rank {trial.victim} on" in trial.job.text() or f"behind: rank {trial.victim} on" in trial.job.text() or
            args.ranks < 3, f"not rank {trial.victim} first\n{trial.job.text()}")
     return trial
@@ -282,6 +304,8 @@ def skips(args, directory, rng):
 def repeats(args, directory, rng):
     # After the last collective of a step that samples nothing, the others wait for the next step, and no two ranks meet.
     trial = broken_collective(args, directory, rng, "repeat", r"not in the same collective|ahead of the others|out of step")
+    if args.device == "cuda":
+        return blamed_by_the_next_step(trial)
     expect(f"repeated one: rank {trial.victim} on" in trial.job.text() or f"others: rank {trial.victim} on" in trial.job.text() or
            f"out of step: rank {trial.victim} on" in trial.job.text() or
            args.ranks < 3, f"not rank {trial.victim} first\n{trial.job.text()}")
@@ -313,7 +337,8 @@ def slowed(args, directory, rng):
 
 def slow_past_the_deadline(args, directory, rng):
     victim = rng.randrange(args.ranks)
-    trial = Trial(args, directory, rng, ("decode",), {"LOCKSTEP_FAULT": f"{victim}:{rng.randrange(1, 1000)}:slow=60000"})
+    number = rng.randrange(1, 60 if args.device == "cuda" else 1000)
+    trial = Trial(args, directory, rng, ("decode",), {"LOCKSTEP_FAULT": f"{victim}:{number}:slow=60000"})
     trial.victim = victim
     trial.job.wait_for_line(r"memory of rank 0")
     code, err = trial.job.end(STEP_TIMEOUT_S + SLACK_S + 3, time.monotonic())
@@ -383,7 +408,7 @@ def weights_vanish(args, directory, rng):
         file.unlink()
         if how == "directory":
             file.mkdir()
-    job = Job(args, directory, [args.lockstep, "generate", "--device", "cpu", "--threads", 1, "--model", model, "--prompt-token-ids", "5,6,7"])
+    job = Job(args, directory, [args.lockstep, "generate", *device_flags(args), "--model", model, "--prompt-token-ids", "5,6,7"])
     code, err = job.end(START_S, time.monotonic())
     expect(code not in (0, None), f"exit code {code}\n{err}")
     lines = error_lines(err)
@@ -393,7 +418,7 @@ def weights_vanish(args, directory, rng):
 
 def disk_full(args, directory, rng):
     """Nothing can be written any more where the output goes: /dev/full."""
-    command = ["sh", "-c", 'exec "$@" >/dev/full', "sh", args.lockstep, "generate", "--device", "cpu", "--threads", 1, "--model",
+    command = ["sh", "-c", 'exec "$@" >/dev/full', "sh", args.lockstep, "generate", *device_flags(args), "--model",
                DATA / "llama_bias", "--prompt-token-ids", "5,6,7", "--max-tokens", str(rng.randrange(1, 200)), "--ignore-eos"]
     job = Job(args, directory, command)
     code, err = job.end(START_S, time.monotonic())
@@ -403,12 +428,47 @@ def disk_full(args, directory, rng):
     return None
 
 
+# Takes all memory of the GPU but argv[1] bytes, says so, and holds it until it is killed.
+HOG = """
+import ctypes, sys, time
+cuda = ctypes.CDLL("libcuda.so.1")
+context, free, total, taken = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_uint64()
+assert cuda.cuInit(0) == 0 and cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0 and cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(taken), ctypes.c_size_t(free.value - int(sys.argv[1]))) == 0
+print("holds", flush=True)
+time.sleep(600)
+"""
+
+
+def out_of_gpu_memory(args, directory, rng):
+    """Another process has the GPU but for what some of the ranks need: somebody gets none, and says so."""
+    left = rng.randrange(2 << 30, 4 << 30)
+    hog = subprocess.Popen([sys.executable, "-c", HOG, str(left)], stdout=subprocess.PIPE, text=True)
+    try:
+        expect(hog.stdout.readline() == "holds\n", "the GPU's memory could not be taken")
+        sizes = dict(LOADER, hidden_size=4096, intermediate_size=16384, num_hidden_layers=16)  # 10 GB
+        command = [args.lockstep, "generate", *device_flags(args), "--model", yaml_model(directory, sizes), "--load-format", "dummy",
+                   "--prompt-token-ids", "5", "--init-timeout", 60]
+        job = Job(args, directory, command)
+        code, err = job.end(START_S, time.monotonic())
+    finally:
+        hog.kill()
+        hog.wait()
+    expect(code not in (0, None), f"exit code {code}\n{err}")
+    lines = error_lines(err)
+    expect(len(lines) == 1 and re.search("memory|allocate", lines[0][1]), f"nobody says so, once\n{err}")
+    return None
+
+
 def out_of_memory(args, directory, rng):
     """One rank may not have the memory that its share needs."""
+    if args.device == "cuda":
+        return out_of_gpu_memory(args, directory, rng)
     victim, kib = rng.randrange(args.ranks), rng.randrange(450_000, 520_000)
     limit = f'[ "$OMPI_COMM_WORLD_RANK" != {victim} ] || ulimit -v {kib}; exec "$@"'
     sizes = dict(LOADER, hidden_size=2048, intermediate_size=8192)
-    command = ["sh", "-c", limit, "sh", args.lockstep, "generate", "--device", "cpu", "--threads", 1, "--model", yaml_model(directory, sizes),
+    command = ["sh", "-c", limit, "sh", args.lockstep, "generate", *device_flags(args), "--model", yaml_model(directory, sizes),
                "--load-format", "dummy", "--prompt-token-ids", "5", "--init-timeout", 60]
     job = Job(args, directory, command)
     code, err = job.end(START_S, time.monotonic())
@@ -424,9 +484,18 @@ CASES = {case.__name__: case for case in (kill, segv, stop, throws, crashes_insi
                                           interrupted, launcher_killed, weights_vanish, disk_full, out_of_memory)}
 
 
+def gpu_memory(args):
+    """MiB in use on all GPUs."""
+    if args.device == "cpu":
+        return 0
+    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    return sum(map(int, subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()))
+
+
 def run_once(args, name, seed):
     rng = random.Random(f"{name} {seed}")
     before = args.shm_before = left_in("/dev/shm", "*")
+    gpu_before = gpu_memory(args)
     with tempfile.TemporaryDirectory(prefix="lockstep-campaign-") as directory:
         trial = CASES[name](args, Path(directory), rng)
         left = left_in("/dev/shm", "lockstep*", "vader*", "sem.*") - before
@@ -435,6 +504,10 @@ def run_once(args, name, seed):
         # Nothing of ours; mpirun's own directory goes with it unless it was killed.
         left = left_in(Path(directory) / "tmp", "lockstep*", "ompi*/*")
         expect(not left, f"left in the temporary directory: {sorted(left)}")
+    deadline = time.monotonic() + SLACK_S
+    while (used := gpu_memory(args)) > gpu_before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    expect(used <= gpu_before, f"{used - gpu_before} MiB of the GPUs are still in use")
     return trial
 
 
@@ -450,8 +523,13 @@ def main():
     parser.add_argument("--seed", type=int, help="of the first repetition; the next ones count on. Default: random")
     parser.add_argument("--moment", choices=["start", "load", "prefill", "decode", "idle"], help="default: random")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after the repetition that passes this time")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--allreduce", default="auto")
     parser.add_argument("--shared-machine", action="store_true", help="others use /dev/shm: do not look at it")
     args = parser.parse_args()
+    if args.device == "cuda" and launch.gpu_count() == 0:
+        print("SKIPPED: no GPU here")
+        return launch.SKIPPED
     first = random.randrange(1 << 30) if args.seed is None else args.seed
     begin = time.monotonic()
     passed, failed = collections.Counter(), collections.Counter()

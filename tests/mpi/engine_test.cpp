@@ -34,14 +34,16 @@ struct Way {
 
 class EngineTest : public WorldFixture {
  protected:
-  // Runs `body` on rank 0 with an engine over all ranks; the others serve it.
-  void with_engine(const Way& way, const std::function<void(Engine&)>& body) {
+  static std::unique_ptr<ModelRunner> open_runner(const Way& way) {
     constexpr RunnerLimits kLimits{.max_num_seqs = 6, .max_num_batched_tokens = 24, .max_model_len = 64};
     std::unique_ptr<Backend> backend = make_cpu_backend(1);
     if (way.ahead) backend = std::make_unique<AheadBackend>();
-    const auto runner =
-        make_runner(odd_config(), world().size(), world().rank(), std::make_unique<HostCommunicator>(world(), 1 << 16), kLimits,
-                    way.num_blocks, std::move(backend));
+    return make_runner(odd_config(), world().size(), world().rank(), std::make_unique<HostCommunicator>(world(), 1 << 16), kLimits,
+                       way.num_blocks, std::move(backend));
+  }
+  // Runs `body` on rank 0 with an engine over all ranks; the others serve it.
+  void with_engine(const Way& way, const std::function<void(Engine&)>& body) {
+    const auto runner = open_runner(way);
     EngineOptions options;
     options.enable_prefix_caching = way.caching;
     if (!world().is_root()) return serve_rank(world(), *runner, options);
@@ -124,6 +126,26 @@ TEST_F(EngineTest, NeitherCachingNorPreemptionNorStepsInFlightChangeAToken) {
         });
       }
     }
+  }
+}
+
+// On a GPU nobody waits for a rank that has done one collective more or less than the others; the next step tells.
+TEST_F(EngineTest, ARankThatIsInAnotherCollectiveIsNoticed) {
+  const auto runner = open_runner({});
+  EngineOptions options;
+  if (world().is_root()) {
+    Engine(world(), *runner, options, nullptr).shutdown();
+  } else if (world().rank() == 1) {
+    runner->communicator().count({.all_reduce_calls = 1});
+    try {
+      serve_rank(world(), *runner, options);
+      ADD_FAILURE() << "it went on";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("rank 1"), std::string::npos) << e.what();
+      EXPECT_NE(std::string(e.what()).find("not in the same collective"), std::string::npos) << e.what();
+    }
+  } else {
+    serve_rank(world(), *runner, options);
   }
 }
 

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
 
 #include "base/error.h"
+#include "comm/nodes.h"
 #include "comm/ping_pong.h"
 #include "comm/rank_position.h"
 #include "comm/watchdog.h"
@@ -189,6 +191,27 @@ TEST_F(WorldTest, ACacheLineTakesLongerThanNothing) {
     EXPECT_GT(hop, 5e-9);
     EXPECT_LT(hop, 0.1);
   }
+}
+
+// Every other rank, as if on a second host.
+TEST_F(WorldTest, PartsTalkAmongThemselves) {
+  const std::vector<int> node_of = nodes_of_ranks(world(), world().rank() % 2 == 0 ? "even" : "odd");
+  EXPECT_EQ(count_nodes(node_of), std::min(world().size(), 2));
+  for (int r = 0; r < world().size(); ++r) EXPECT_EQ(node_of[static_cast<size_t>(r)], r % 2);
+  const PlaceInNode place = place_in_node(node_of, world().rank());
+  EXPECT_EQ(place.index, world().rank() / 2);
+  EXPECT_EQ(place.size, (world().size() + 1 - world().rank() % 2) / 2);
+
+  const auto part = world().part(node_of[static_cast<size_t>(world().rank())]);
+  EXPECT_EQ(part->rank(), place.index);
+  EXPECT_EQ(part->size(), place.size);
+  EXPECT_EQ(part->name_of(part->rank()), world().name_of(world().rank()));
+  EXPECT_EQ(part->timeout(), world().timeout());
+  EXPECT_EQ(part->broadcast(std::to_string(world().rank()), "test"), std::to_string(world().rank() % 2));
+  EXPECT_EQ(part->all_max(world().rank(), "test"), world().rank() % 2 + 2 * (place.size - 1));
+  std::vector<std::string> expected;
+  for (int r = world().rank() % 2; r < world().size(); r += 2) expected.push_back(std::to_string(r));
+  EXPECT_EQ(part->all_gather(std::to_string(world().rank()), "test"), expected);
 }
 
 TEST_F(WorldTest, WatchdogBarksAtStandstillOnly) {

@@ -142,13 +142,25 @@ const PeerMemory* PeerCommunicator::find(const void* p, size_t bytes) const {
 
 void PeerCommunicator::do_all_reduce(TensorView x) {
   if (choose(x.bytes()) == kOneShot) return cuda::launch_one_shot_all_reduce(launch(), view_, x.data, x.dtype, x.count());
-  const PeerMemory* const memory = find(x.data, x.bytes());
-  if (memory == nullptr || reinterpret_cast<uintptr_t>(x.data) % 16 != 0) return reduce_in_staging(x);
-  cuda::launch_two_shot_all_reduce(launch(), view_, memory->at(x.data), x.dtype, x.count());
+  where_peers_see(x, [this](TensorView seen) { reduce_two_shot(seen, cuda::TwoShotPart::kBoth); });
 }
 
-// In pieces through memory that the peers see, which they have left alone again when a sum ends.
-void PeerCommunicator::reduce_in_staging(TensorView x) {
+void PeerCommunicator::reduce_two_shot(TensorView x, cuda::TwoShotPart part) {
+  const PeerMemory* const memory = find(x.data, x.bytes());
+  check(memory != nullptr, "a part of an AllReduce of {} bytes is not in memory that the peers see", x.bytes());
+  cuda::launch_two_shot_all_reduce(launch(), view_, memory->at(x.data), x.dtype, x.count(), part);
+}
+
+TensorView PeerCommunicator::x_part(TensorView x) const {
+  const auto element = static_cast<int64_t>(size_of(x.dtype));
+  const int64_t begin = cuda::peer_part_begin(x.count(), 16 / element, view_.rank, view_.size);
+  const int64_t end = cuda::peer_part_begin(x.count(), 16 / element, view_.rank + 1, view_.size);
+  return {x.as<std::byte>() + begin * element, x.dtype, 1, end - begin};
+}
+
+// Peers have left the staging alone again when a sum ends.
+void PeerCommunicator::where_peers_see(TensorView x, const std::function<void(TensorView)>& body) {
+  if (find(x.data, x.bytes()) != nullptr && reinterpret_cast<uintptr_t>(x.data) % 16 == 0) return body(x);
   const auto element = static_cast<int64_t>(size_of(x.dtype));
   const int64_t piece = static_cast<int64_t>(view_.slot_bytes) / element;
   std::byte* const staging = view_.region.of[view_.rank] + cuda::peer_staging_offset(view_.slot_bytes);
@@ -157,7 +169,7 @@ void PeerCommunicator::reduce_in_staging(TensorView x) {
     std::byte* const part = x.as<std::byte>() + begin * element;
     const auto bytes = static_cast<size_t>(count * element);
     backend_.copy_on_device(staging, part, bytes);
-    cuda::launch_two_shot_all_reduce(launch(), view_, memories_[0]->at(staging), x.dtype, count);
+    body({staging, x.dtype, 1, count});
     backend_.copy_on_device(part, staging, bytes);
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,15 @@ class PeerCommunicator : public Communicator {
   // Error on every rank if a result is wrong anywhere or does not come within `deadline`.
   void self_test(Seconds deadline);
 
+  // Collective, both on the backend's stream, for the two halves of an AllReduce with something between them that sees x_part
+  // alone. x must lie in memory that was allocate()d here or given by where_peers_see(), 16-byte aligned.
+  // After reduce_scatter(), x_part(x) of this rank is the sum over ranks; all_gather_parts() puts those of all ranks into x.
+  void reduce_scatter(TensorView x) { reduce_two_shot(x, cuda::TwoShotPart::kReduceScatter); }
+  void all_gather_parts(TensorView x) { reduce_two_shot(x, cuda::TwoShotPart::kAllGather); }
+  TensorView x_part(TensorView x) const;
+  // Runs `body` on x itself where the peers see it, else on one copy after the other of pieces of it, which are then copied back.
+  void where_peers_see(TensorView x, const std::function<void(TensorView)>& body);
+
   int rank() const override { return view_.rank; }
   int size() const override { return view_.size; }
   std::string description() const override;
@@ -48,7 +58,7 @@ class PeerCommunicator : public Communicator {
   Way choose(size_t bytes) const;
   // The memory that contains [p, p + bytes), or null.
   const PeerMemory* find(const void* p, size_t bytes) const;
-  void reduce_in_staging(TensorView x);
+  void reduce_two_shot(TensorView x, cuda::TwoShotPart part);
   std::string test_size(int64_t count, Seconds deadline);  // what is wrong, or ""
   void wait_for_stream(Seconds deadline);
   void release_all() noexcept;

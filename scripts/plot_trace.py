@@ -3,6 +3,7 @@
 
   scripts/plot_trace.py trace.json trace.svg
   scripts/plot_trace.py trace.json trace.svg --begin 4.2 --end 9.7     # milliseconds from the start of the trace
+  scripts/plot_trace.py trace.json --kernels                           # a table of the device's kernels, and what collectives cost
 
 One row a thread of the host and a stream of the device, more where spans overlap; a span inside another lies below it. The legend has
 the names with most time. Python's standard library only.
@@ -60,6 +61,24 @@ def busy(spans, begin, end):
     return covered
 
 
+COLLECTIVES = ("one_shot", "two_shot", "peer_all_gather", "nccl")
+
+
+def print_kernels(device, steps):
+    """Where a kernel begins before the one before it has ended, the time of both counts."""
+    calls, times = defaultdict(int), defaultdict(float)
+    for span in device:
+        calls[span.name] += 1
+        times[span.name] += span.end - span.begin
+    total = sum(times.values())
+    print(f"{'us':>10} {'share':>7} {'calls':>7} {'us a call':>10}  kernel")
+    for name in sorted(times, key=times.get, reverse=True):
+        print(f"{times[name]:10.1f} {100 * times[name] / total:6.1f}% {calls[name]:7} {times[name] / calls[name]:10.2f}  {name}")
+    collective = sum(time for name, time in times.items() if any(part in name.lower() for part in COLLECTIVES))
+    print(f"{steps} steps; kernels {total / steps / 1e3:.3f} ms a step, collectives {collective / steps / 1e3:.3f} ms of it, "
+          f"with what they wait for other ranks")
+
+
 def draw(spans, titles, begin, end):
     scale = (WIDTH - LEFT - RIGHT) / (end - begin)
     x_of = lambda time: LEFT + (min(max(time, begin), end) - begin) * scale  # noqa: E731
@@ -112,7 +131,8 @@ def draw(spans, titles, begin, end):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trace", help="what --profile wrote")
-    parser.add_argument("picture", help="the SVG file to write")
+    parser.add_argument("picture", nargs="?", help="the SVG file to write")
+    parser.add_argument("--kernels", action="store_true", help="a table of the kernels")
     parser.add_argument("--begin", type=float, default=0.0, help="ms (default: 0)")
     parser.add_argument("--end", type=float, help="ms (default: the end of the trace)")
     args = parser.parse_args()
@@ -123,13 +143,16 @@ def main():
     if not inside:
         print(f"{args.trace}: no span lies between {begin / 1e3} and {end / 1e3} ms", file=sys.stderr)
         return 1
-    with open(args.picture, "w", encoding="utf-8") as file:
-        file.write(draw(inside, titles, begin, end))
+    if args.picture:
+        with open(args.picture, "w", encoding="utf-8") as file:
+            file.write(draw(inside, titles, begin, end))
     device = [span for span in inside if named.get(("process_name", span.row[0], 0)) == "device"]
     if device:
         first, last = max(begin, min(s.begin for s in device)), min(end, max(s.end for s in device))
         idle = last - first - busy(device, first, last)
         print(f"the device was idle for {idle:.1f} of {last - first:.1f} us: {100 * idle / (last - first):.2f} %")
+        if args.kernels:
+            print_kernels(device, max(1, sum(span.name == "launch" for span in inside)))
     return 0
 
 

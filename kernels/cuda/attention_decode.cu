@@ -52,14 +52,15 @@ __global__ void __launch_bounds__(kThreads) decode_attention_kernel(AttentionPar
   start_next();
   wait_for_previous();
   const int seq = blockIdx.y;
-  const int token = p.query_start[seq];
-  if (p.query_start[seq + 1] - token != 1) return;
+  const bool all_single = p.max_query_len == 1;
+  const int token = all_single ? seq : p.query_start[seq];
+  if (!all_single && p.query_start[seq + 1] - token != 1) return;
   const int kv_head = blockIdx.x / tiles_per_kv_head;
   const QueryHeads heads(p, kv_head);
   const int first_head = heads.first + static_cast<int>(blockIdx.x % tiles_per_kv_head) * kHeads;
   const int num_heads = min(kHeads, heads.first + heads.count - first_head);
   if (num_heads <= 0) return;
-  const int context_len = p.context_len[seq];
+  const int context_len = p.context_of(seq);
   const int length = split_length(context_len, partials.num_splits);
   const int begin = static_cast<int>(blockIdx.z) * length;
   const int end = min(context_len, begin + length);
@@ -205,9 +206,10 @@ __global__ void __launch_bounds__(kThreads) combine_splits_kernel(AttentionParam
   wait_for_previous();
   const int head = blockIdx.x;
   const int seq = blockIdx.y;
-  const int token = p.query_start[seq];
-  if (p.query_start[seq + 1] - token != 1) return;
-  const int context_len = p.context_len[seq];
+  const bool all_single = p.max_query_len == 1;
+  const int token = all_single ? seq : p.query_start[seq];
+  if (!all_single && p.query_start[seq + 1] - token != 1) return;
+  const int context_len = p.context_of(seq);
   const int length = split_length(context_len, partials.num_splits);
   const int splits = length > 0 ? (context_len + length - 1) / length : 0;  // those that have tokens
   const int64_t place = (static_cast<int64_t>(seq) * p.q_heads + head) * partials.num_splits;
@@ -234,7 +236,7 @@ void launch(const Launch& to, const AttentionParams& p) {
   const int64_t blocks = static_cast<int64_t>(p.kv_heads) * tiles_per_kv_head * p.num_seqs;
   int64_t splits = divide_up(static_cast<int64_t>(kBlocksPerSm) * to.sm_count, blocks);
   splits = splits < divide_up(p.max_context_len, kMinSplit) ? splits : divide_up(p.max_context_len, kMinSplit);
-  splits = splits < 1 ? 1 : splits > kMaxSplits ? kMaxSplits : splits;
+  splits = splits < 1 || to.batch_invariant ? 1 : splits > kMaxSplits ? kMaxSplits : splits;
 
   Partials partials = {};
   partials.num_splits = static_cast<int>(splits);

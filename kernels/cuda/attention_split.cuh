@@ -47,12 +47,12 @@ __device__ __forceinline__ bool find_piece(const AttentionParams& p, const Plan&
     piece.kv_tile = cluster % per_seq;
     piece.index = 0;
     piece.count = 1;
-    piece.context_len = p.context_len[piece.seq];
+    piece.context_len = p.context_of(piece.seq);
     return all_single || p.query_start[piece.seq + 1] - p.query_start[piece.seq] == 1;
   }
   // The units of a sequence's context; -1: not ours.
   const auto units_at = [&](int s) {
-    return all_single || p.query_start[s + 1] - p.query_start[s] == 1 ? units_of(p.context_len[s]) : -1;
+    return all_single || p.query_start[s + 1] - p.query_start[s] == 1 ? units_of(p.context_of(s)) : -1;
   };
   int total = 0;
   for (int s = threadIdx.x % 32; s < p.num_seqs; s += 32) total += max(0, units_at(s));
@@ -68,7 +68,7 @@ __device__ __forceinline__ bool find_piece(const AttentionParams& p, const Plan&
   piece.count = pieces_at(piece.seq);
   piece.kv_tile = place / piece.count;
   piece.index = place % piece.count;
-  piece.context_len = p.context_len[piece.seq];
+  piece.context_len = p.context_of(piece.seq);
   return true;
 }
 

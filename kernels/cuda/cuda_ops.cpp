@@ -125,6 +125,25 @@ AttentionParams attention_params(TensorView out, TensorView qkv, const HeadLayou
   return p;
 }
 
+// f(p) with each query token as a sequence of its own, whose context ends with it; for as many at a time as a grid takes.
+template <typename F>
+void for_single_tokens(const AttentionParams& p, const BatchView& batch, F f) {
+  if (p.max_query_len == 1) return f(p);
+  constexpr int32_t kAtATime = 32768;
+  const auto element = static_cast<int64_t>(size_of(p.dtype));
+  for (int32_t first = 0; first < p.num_tokens; first += kAtATime) {
+    AttentionParams tokens = p;
+    tokens.num_tokens = tokens.num_seqs = std::min(kAtATime, p.num_tokens - first);
+    tokens.max_query_len = 1;
+    tokens.q = static_cast<const std::byte*>(p.q) + first * p.q_stride * element;
+    tokens.out = static_cast<std::byte*>(p.out) + first * p.out_stride * element;
+    tokens.context_len = batch.positions + first;
+    tokens.context_extra = 1;
+    tokens.seq_slot = batch.token_slot + first;
+    f(tokens);
+  }
+}
+
 // f(out, x) for as many rows at a time as linear_stream.cu takes.
 template <typename F>
 void for_stream_rows(const TensorView& out, const TensorView& x, F f) {
@@ -303,6 +322,17 @@ void CudaOps::attention(TensorView out, TensorView qkv, const HeadLayout& heads,
   // their neighbours'; when all sequences are as long as the longest, only one of the two kernels has work.
   const bool tensor_cores = decode_mma_supports(p, RopeParams{});
   const bool decode = tensor_cores || decode_attention_supports(p);
+  if (launch_.batch_invariant && decode) {
+    // One kernel for a token of a prompt, in whatever chunk of it, and for one that was sampled.
+    for_single_tokens(p, batch, [&](const AttentionParams& tokens) {
+      if (tensor_cores) {
+        launch_decode_mma(launch_, tokens, RopeParams{});
+      } else {
+        launch_decode_attention(launch_, tokens);
+      }
+    });
+    return;
+  }
   const bool all_equal = static_cast<int64_t>(p.num_seqs) * p.max_query_len == p.num_tokens;
   const bool may_have_single = p.max_query_len == 1 || !all_equal;
   if (decode && may_have_single) {
@@ -336,7 +366,7 @@ void CudaOps::rope_attention(TensorView out, TensorView qkv, const HeadLayout& h
   rope.kv_index = batch.kv_index;
   rope.k = kv.k;
   rope.v = kv.v;
-  if (batch.max_query_len == 1 && !out.empty() && decode_mma_supports(p, rope)) {
+  if (batch.max_query_len == 1 && !out.empty() && !launch_.batch_invariant && decode_mma_supports(p, rope)) {
     launch_decode_mma(launch_, p, rope);
   } else {
     Ops::rope_attention(out, qkv, heads, q_norm, k_norm, eps, cos_sin, scale, batch, kv);

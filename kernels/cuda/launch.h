@@ -80,6 +80,7 @@ struct AttentionParams {
   float scale_log2 = 1.0f;  // scale * log2(e): the softmax runs in base 2
   const int32_t* query_start = nullptr;
   const int32_t* context_len = nullptr;
+  int32_t context_extra = 0;  // to be added to each of them
   const int32_t* seq_slot = nullptr;
   const int32_t* block_tables = nullptr;
   int64_t block_table_stride = 0;
@@ -88,6 +89,7 @@ struct AttentionParams {
 
   // Query heads that share one KV head, at most.
   int32_t max_heads_per_kv() const { return group < q_heads ? group : q_heads; }
+  __host__ __device__ int32_t context_of(int seq) const { return context_len[seq] + context_extra; }
 };
 
 // What the attention of a step of single tokens does first where cos_sin is given: QK-norm and rotation of q and k, and the write

@@ -76,7 +76,7 @@ void launch(const Launch& to, const TensorView& out, const TensorView& residual,
   const bool vectors = rows_aligned(out, 4) && rows_aligned(residual, 4) && (!kAdd || rows_aligned(sum, 4)) &&
                        vector_aligned(bias, 4) && vector_aligned(weight, 4);
   // Few rows: as many threads as it takes to have a row soon. Many: as many rows at a time as a multiprocessor takes.
-  const int64_t vectors_a_thread = out.rows > 4 * to.sm_count ? kCached : 1;
+  const int64_t vectors_a_thread = out.rows > 4 * to.sm_count && !to.batch_invariant ? kCached : 1;
   const int64_t items = divide_up(vectors ? out.cols / 4 : out.cols, vectors_a_thread);
   const auto threads = static_cast<unsigned>(items >= 1024 ? 1024 : divide_up(items, 32) * 32);
   const auto rows = static_cast<unsigned>(out.rows);

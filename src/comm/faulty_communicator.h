@@ -23,8 +23,8 @@ struct Fault {
   static Fault parse(const std::string& text);  // throws Error
 };
 
-// The communicator itself, unless LOCKSTEP_FAULT names its rank; then one that breaks as told. Work that was recorded breaks as it
-// did when it was recorded. returns_when_done: whether its collectives are complete when their calls return.
+// The communicator itself, unless LOCKSTEP_FAULT names its rank; then one that breaks as told. Work that was recorded breaks as
+// it did when it was recorded. returns_when_done: whether its collectives are complete when their calls return.
 std::unique_ptr<Communicator> with_faults(std::unique_ptr<Communicator> communicator, bool returns_when_done);
 
 }  // namespace lockstep

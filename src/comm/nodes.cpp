@@ -22,7 +22,9 @@ std::vector<int> nodes_of_ranks(const World& world, const std::string& told) {
   return node_of;
 }
 
-int count_nodes(const std::vector<int>& node_of) { return static_cast<int>(std::set<int>(node_of.begin(), node_of.end()).size()); }
+int count_nodes(const std::vector<int>& node_of) {
+  return static_cast<int>(std::set<int>(node_of.begin(), node_of.end()).size());
+}
 
 PlaceInNode place_in_node(const std::vector<int>& node_of, int rank) {
   const auto own = node_of.begin() + rank;

@@ -47,8 +47,7 @@ TransportChoice choose_transport(const TransportFacts& f) {
                                 : TransportChoice{Transport::kNccl, false, why_not_peer};
   }
   if (why_not_peer.empty()) {
-    return {Transport::kPeer, nccl_works,
-            nccl_works ? fmt::format("{} ranks share a GPU", f.max_ranks_per_gpu) : why_not_nccl};
+    return {Transport::kPeer, nccl_works, nccl_works ? fmt::format("{} ranks share a GPU", f.max_ranks_per_gpu) : why_not_nccl};
   }
   check(
       nccl_works,

@@ -98,6 +98,8 @@ class World {
   void set_status(std::function<RankStatus()> status) const;
   // Asks all others; true where each of them answers.
   bool everybody_answers() const;
+  // Asks all others, for the error of a rank that has waited in vain: "missing: rank 1 on node17, which may be ..." and the like.
+  std::string who_is_missing() const;
   // For a rank that has waited in vain: asks the others where they are, and aborts with `message` and who is missing or behind.
   // Of several ranks that give up, and of all that still answer, the lowest speaks.
   [[noreturn]] void give_up(const std::string& message, const std::function<void()>& before_end = {}) const noexcept;
@@ -121,7 +123,6 @@ class World {
   void print_error(const std::string& message) const noexcept;
   RankStatus own_status() const;
   std::string whereabouts() const;
-  std::string who_is_missing() const;
   // The two halves of phase(): rank 0 collects everybody's state, the others wait for its verdict.
   struct Verdict;
   Verdict collect_states(const char* name, bool failed, int tag) const;

@@ -34,11 +34,10 @@ const Choices<Switch>& switches() {
 }
 
 const Choices<AllReduceChoice>& all_reduces() {
-  static const Choices<AllReduceChoice> all = {
-      {"auto", AllReduceChoice::kAuto},
-      {"peer", AllReduceChoice::kPeer},
-      {"nccl", AllReduceChoice::kNccl},
-      {"hierarchical", AllReduceChoice::kHierarchical}};
+  static const Choices<AllReduceChoice> all = {{"auto", AllReduceChoice::kAuto},
+                                               {"peer", AllReduceChoice::kPeer},
+                                               {"nccl", AllReduceChoice::kNccl},
+                                               {"hierarchical", AllReduceChoice::kHierarchical}};
   return all;
 }
 

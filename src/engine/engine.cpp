@@ -48,12 +48,13 @@ SchedulerLimits scheduler_limits(const ModelRunner& runner) {
   return limits;
 }
 
-// Collectives of one size, on a device, fit each other also where a rank has left one out or done one twice: the sums are wrong from
-// there on, and nobody waits.
+// Collectives of one size, on a device, fit each other also where a rank has left one out or done one twice: the sums are wrong
+// from there on, and nobody waits.
 void check_same_place(const World& world, ModelRunner& runner, const StepPlan& plan) {
   const int64_t begun = runner.communicator().log().num_begun();
   check(begun == plan.collectives,
-        "{} and {} are not in the same collective: before step {} they have begun {} and {}; one of the two has skipped or repeated "
+        "{} and {} are not in the same collective: before step {} they have begun {} and {}; one of the two has skipped or "
+        "repeated "
         "one, so that their sums are wrong",
         world.name_of(world.rank()), world.name_of(0), plan.step, begun, plan.collectives);
 }

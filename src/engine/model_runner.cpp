@@ -51,6 +51,7 @@ ModelRunner::ModelRunner(ModelConfig config, Partition partition, std::unique_pt
 }
 
 ModelRunner::~ModelRunner() {
+  if (backend_->is_asynchronous() && std::uncaught_exceptions() > exceptions_at_start_) comm_->abort();
   for (const HostResults& results : results_) {
     backend_->release_host(results.tokens);
     backend_->release_host(results.logprobs);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ class ModelRunner {
   // Takes the parts that bring_up() made, and allocates activations, KV cache and sampling buffers.
   ModelRunner(ModelConfig config, Partition partition, std::unique_ptr<Backend> backend, std::unique_ptr<Communicator> comm,
               std::unique_ptr<Weights> weights, const KvLayout& kv, int64_t num_kv_blocks, const RunnerLimits& limits);
+  // With an exception on its way out, ends what a device still waits for: freeing memory would wait for that, and it for ranks
+  // that may never come.
   ~ModelRunner();
   // Bytes of the device buffers that are the runner's own: step inputs, hidden states to sample from, rotary frequencies.
   static size_t buffer_bytes(const ModelConfig& config, DType act, const RunnerLimits& limits);
@@ -118,6 +121,7 @@ class ModelRunner {
   std::array<HostResults, 2> results_;
   size_t next_results_ = 0;
   std::deque<InFlight> in_flight_;
+  const int exceptions_at_start_ = std::uncaught_exceptions();
 };
 
 }  // namespace lockstep

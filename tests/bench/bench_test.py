@@ -6,7 +6,6 @@ the model's shapes, and that wrong input is refused. Times themselves are not ju
   bench_test.py --mpirun mpirun --lockstep build/cpu/bin/lockstep --case latency
 """
 
-import argparse
 import json
 import math
 import subprocess
@@ -420,15 +419,10 @@ def main():
     if sys.argv[1:] == ["--list"]:
         print("\n".join(CASES))
         return 0
-    parser = launch.parser(__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--case", required=True, choices=CASES)
     parser.add_argument("--ranks", type=int, default=1)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
-    if args.device == "cuda" and launch.gpu_count() == 0:
-        print("SKIPPED: no GPU on this machine")
-        return launch.SKIPPED
     try:
         with tempfile.TemporaryDirectory(prefix="lockstep-bench-") as directory:
             CASES[args.case](Runner(args, Path(directory)))

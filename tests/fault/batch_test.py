@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs `lockstep batch` on CPU ranks, breaks it in one way, starts it again, and checks that the output is what it would have been.
+"""Runs `lockstep batch`, breaks it in one way, starts it again, and checks that the output is what it would have been.
 
   batch_test.py --list
   batch_test.py --mpirun mpirun --lockstep build/cpu/bin/lockstep --case killed --ranks 2 --kills 100
@@ -56,8 +56,8 @@ class Batch:
         self.count = len(lines)
 
     def command(self, output, *more):
-        return [self.args.lockstep, "batch", "--model", self.model, "--load-format", "dummy", "--dtype", "float32", "--device", "cpu",
-                "--threads", 1, *(() if "--max-num-seqs" in more else ("--max-num-seqs", 8)), "-i", self.input, "-o", output, *more]
+        return [self.args.lockstep, "batch", "--model", self.model, "--load-format", "dummy", "--dtype", "float32", "--device", self.args.device,
+                "--threads", 1, *launch.same_tokens(self.args), *(() if "--max-num-seqs" in more else ("--max-num-seqs", 8)), "-i", self.input, "-o", output, *more]
 
     def start(self, output, *more):
         return Job(self.args, [(self.args.ranks, self.command(output, *more))])
@@ -290,7 +290,7 @@ def main():
     if sys.argv[1:] == ["--list"]:
         print("\n".join(CASES))
         return 0
-    parser = launch.parser(__doc__.splitlines()[0])
+    parser = launch.parser(__doc__.splitlines()[0], device=True)
     parser.add_argument("--case", required=True, choices=CASES)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--kills", type=int, default=8)

@@ -128,12 +128,11 @@ def reason_to_skip(args):
 
 
 def main():
-    parser = launch.parser(__doc__)
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--model", required=True, help="a directory in tests/golden/data")
     parser.add_argument("--ranks", type=int, required=True)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--allreduce", choices=["peer", "nccl"])
+    parser.add_argument("--allreduce", choices=["peer", "nccl", "hierarchical"])
     parser.add_argument("--overlap-tokens", type=int)
     parser.add_argument("--yaml", action="store_true")
     parser.add_argument("--one-by-one", action="store_true")

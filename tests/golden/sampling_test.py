@@ -126,14 +126,10 @@ CASES = {"greedy": check_greedy, "certain": check_certain, "seeds": check_seeds,
 
 
 def main():
-    parser = launch.parser(__doc__)
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--model", required=True, help="a directory in tests/golden/data")
     parser.add_argument("--ranks", type=int, required=True)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
-    if args.device == "cuda" and launch.gpu_count() == 0:
-        print("SKIPPED: no GPU on this machine")
-        return launch.SKIPPED
     runner = Runner(args)
     golden = json.loads((runner.model / "sampling.json").read_text())
     for name, check in CASES.items():

@@ -244,6 +244,39 @@ TEST_P(DeviceCommunicatorTest, SumsAndNorms) {
   }
 }
 
+// Whatever the order of a sum is: it is one for all ranks, and for every run.
+TEST_P(DeviceCommunicatorTest, TheBitsOfASumAreTheSameEverywhereAndAgain) {
+  constexpr int64_t kCounts[] = {1, 7, 1000, 4097, 32'768, 100'003, 600'001};
+  auto* const own = static_cast<std::byte*>(comm_->allocate(*backend_, kMaxBytes, "test"));
+  const Buffer other(*backend_, kMaxBytes, "test");
+  std::mt19937 random(static_cast<unsigned>(7 + world().rank()));
+  std::normal_distribution<float> normal;
+  for (int way = -1; way < static_cast<int>(comm_->algorithms().size()); ++way) {
+    comm_->use_algorithm(way);
+    for (const DType t : {DType::kFloat32, DType::kBFloat16}) {
+      for (const int64_t count : kCounts) {
+        std::vector<std::byte> mine(static_cast<size_t>(count) * size_of(t)), first;
+        for (int64_t i = 0; i < count; ++i) put(mine.data(), t, i, normal(random));
+        for (void* const memory : {static_cast<void*>(own), other.data(), static_cast<void*>(own), other.data()}) {
+          std::vector<std::byte> sum = mine;
+          backend_->copy_to_device(memory, mine.data(), mine.size());
+          backend_->synchronize();
+          comm_->all_reduce({memory, t, 1, count});
+          backend_->copy_to_host(sum.data(), memory, sum.size());
+          backend_->synchronize();
+          const auto all = world().all_gather({reinterpret_cast<const char*>(sum.data()), sum.size()}, "sums");
+          for (const std::string& theirs : all) ASSERT_EQ(theirs, all[0]) << name_of(t) << ", " << count << ", way " << way;
+          // Memory of the communicator's may have a faster way, with an order of its own.
+          if (memory == other.data()) continue;
+          if (first.empty()) first = sum;
+          ASSERT_EQ(sum, first) << name_of(t) << ", " << count << ", way " << way << ": another run, other bits";
+        }
+      }
+    }
+  }
+  comm_->use_algorithm(-1);
+}
+
 // Each way by itself, on memory of its own, at the sizes where the ways change.
 TEST_P(DeviceCommunicatorTest, EveryAlgorithmIsExact) {
   auto* const memory = static_cast<std::byte*>(comm_->allocate(*backend_, kMaxBytes, "test"));

@@ -38,8 +38,8 @@ class EngineTest : public WorldFixture {
     constexpr RunnerLimits kLimits{.max_num_seqs = 6, .max_num_batched_tokens = 24, .max_model_len = 64};
     std::unique_ptr<Backend> backend = make_cpu_backend(1);
     if (way.ahead) backend = std::make_unique<AheadBackend>();
-    return make_runner(odd_config(), world().size(), world().rank(), std::make_unique<HostCommunicator>(world(), 1 << 16), kLimits,
-                       way.num_blocks, std::move(backend));
+    return make_runner(odd_config(), world().size(), world().rank(), std::make_unique<HostCommunicator>(world(), 1 << 16),
+                       kLimits, way.num_blocks, std::move(backend));
   }
   // Runs `body` on rank 0 with an engine over all ranks; the others serve it.
   void with_engine(const Way& way, const std::function<void(Engine&)>& body) {

@@ -175,7 +175,7 @@ async def check_many(openai, url):
 
 
 def main():
-    parser = launch.parser(__doc__)
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--venv", required=True)
     args = parser.parse_args()

@@ -103,7 +103,7 @@ class Asker:
 
 
 def main():
-    parser = launch.parser(__doc__)
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--venv", required=True)
     parser.add_argument("--count", type=int, default=60, help="requests")

@@ -201,7 +201,7 @@ def main():
     if sys.argv[1:] == ["--list"]:
         print("\n".join(CASES))
         return
-    parser = launch.parser(__doc__)
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--case", choices=CASES)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--count", type=int, default=400, help="malformed requests")

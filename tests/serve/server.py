@@ -39,7 +39,7 @@ class Server:
             (text / "tokenizer.json").write_text(json.dumps(bench_test.tokenizer_json()))
             (text / "tokenizer_config.json").write_text(json.dumps({"chat_template": TEMPLATE}))
             model = ["--model", fault_test.yaml_model(directory, sizes), "--load-format", "dummy", "--tokenizer", text, "--served-model-name", "tiny"]
-        command = [args.lockstep, "serve", *model, "--dtype", "float32", "--device", "cpu", "--threads", 1, "--port", 0, *flags]
+        command = [args.lockstep, "serve", *model, "--dtype", "float32", "--device", args.device, "--threads", 1, *launch.same_tokens(args), "--port", 0, *flags]
         command = launch.rank_command(args.mpirun, ranks, command) if ranks > 1 else list(map(str, command))
         self.ranks = ranks
         self.mark = f"LOCKSTEP_SERVE_TEST={uuid.uuid4()}"

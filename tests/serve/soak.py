@@ -144,7 +144,7 @@ async def run_alone(server, bodies):
 
 
 def main():
-    parser = launch.parser(__doc__)
+    parser = launch.parser(__doc__, device=True)
     parser.add_argument("--requests", type=int, default=10000)
     parser.add_argument("--connections", type=int, default=256)
     parser.add_argument("--ranks", type=int, default=1)

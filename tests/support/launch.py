@@ -8,12 +8,26 @@ import subprocess
 SKIPPED = 77  # the exit code that ctest shows as "Skipped" (SKIP_RETURN_CODE)
 
 
-def parser(description):
-    """The arguments that every driver takes."""
-    result = argparse.ArgumentParser(description=description)
+def parser(description, device=False):
+    """The arguments that every driver takes. device: whether it can use a GPU; without one it then ends, skipped."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--mpirun", required=True)
     result.add_argument("--lockstep", required=True, help="the binary")
+    if device:
+        result.add_argument("--device", default="cpu", choices=["cpu", "cuda"], type=existing_device)
     return result
+
+
+def existing_device(name):
+    if name == "cuda" and gpu_count() == 0:
+        print("SKIPPED: no GPU on this machine")
+        raise SystemExit(SKIPPED)
+    return name
+
+
+def same_tokens(args):
+    """Flags with which a request gets the same tokens whatever else is in the batch; on CPUs it does anyway."""
+    return ["--batch-invariant", "on"] if args.device == "cuda" else []
 
 
 def environment():

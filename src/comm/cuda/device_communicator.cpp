@@ -101,7 +101,7 @@ std::unique_ptr<Communicator> make_device_communicator(const World& world, Backe
       reason = "peer memory failed";
     }
   }
-  auto nccl = std::make_unique<NcclCommunicator>(world, backend, facts.max_ranks_per_gpu);
+  auto nccl = std::make_unique<NcclCommunicator>(world, backend, facts.max_ranks_per_gpu, /*with_windows=*/facts.hosts == 1);
   if (world.is_root()) spdlog::info("collectives: {} ({})", nccl->description(), reason);
   return nccl;
 }

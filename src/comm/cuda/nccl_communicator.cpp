@@ -1,10 +1,13 @@
 #include "comm/cuda/nccl_communicator.h"
 
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <condition_variable>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -25,47 +28,47 @@ ncclDataType_t nccl_type(DType t) {
   }
 }
 
-// ncclCommInitRank on a thread of its own, so that a rank that never comes costs us the deadline and not for ever. A nonblocking
-// NCCL communicator would do that, too, but would also start a thread for every collective and could not be captured in a CUDA
-// graph.
-class Initialization {
- public:
-  void start(int device, int ranks, ncclUniqueId id, int rank) {
-    std::thread([state = state_, device, ranks, id, rank] {
-      ncclComm_t comm = nullptr;
-      ncclResult_t result = ncclUnhandledCudaError;
-      if (cudaSetDevice(device) == cudaSuccess) result = ncclCommInitRank(&comm, ranks, id, rank);
-      const std::string message = result == ncclSuccess ? "" : ncclGetLastError(nullptr);
-      const std::lock_guard lock(state->mutex);
-      state->comm = comm;
-      state->result = result;
-      state->message = message;
-      state->done = true;
-      state->changed.notify_all();
-    }).detach();
-  }
-  ncclComm_t wait(Seconds deadline) {
-    std::unique_lock lock(state_->mutex);
-    check(state_->changed.wait_for(lock, deadline, [&] { return state_->done; }),
-          "NCCL did not connect the ranks within {:.0f} s; set NCCL_DEBUG=INFO to see what it waits for (often "
-          "NCCL_SOCKET_IFNAME or a firewall)",
-          deadline.count());
-    check(state_->result == ncclSuccess, "NCCL could not connect the ranks: {}: {}; set NCCL_DEBUG=INFO for more",
-          ncclGetErrorString(state_->result), state_->message);
-    return state_->comm;
-  }
-
- private:
+// A collective call of NCCL's on a thread of its own, so that a rank that never comes costs us the deadline and not for ever:
+// throws Error that says `what` and who is missing. A nonblocking NCCL communicator would do that, too, but would also start a
+// thread for every collective and could not be captured in a CUDA graph. `call` must own what it uses: it goes on if it is stuck.
+ncclResult_t call_in_time(const World& world, const std::string& what, const std::function<ncclResult_t()>& call) {
   struct State {
     std::mutex mutex;
     std::condition_variable changed;
     bool done = false;
     ncclResult_t result = ncclSuccess;
-    std::string message;
-    ncclComm_t comm = nullptr;
   };
-  std::shared_ptr<State> state_ = std::make_shared<State>();  // outlives us if the thread is stuck
-};
+  int device = 0;
+  cuda::check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  const auto state = std::make_shared<State>();
+  std::thread([state, device, call] {
+    const ncclResult_t result = cudaSetDevice(device) == cudaSuccess ? call() : ncclUnhandledCudaError;
+    const std::lock_guard lock(state->mutex);
+    state->result = result;
+    state->done = true;
+    state->changed.notify_all();
+  }).detach();
+  std::unique_lock lock(state->mutex);
+  // So early that it is known who does not answer when the time is up.
+  const Seconds early = std::min(Seconds(RollCall::kPatience), world.timeout() / 2.0);
+  if (!state->changed.wait_for(lock, world.timeout() - early, [&] { return state->done; })) {
+    fail("{} within {:.0f} s; {}; set NCCL_DEBUG=INFO to see what NCCL waits for (often NCCL_SOCKET_IFNAME or a firewall)", what,
+         world.timeout().count(), world.who_is_missing());
+  }
+  return state->result;
+}
+
+// Windows came with 2.27; what they bring was measured from 2.30.7 on. Looked up, because the NCCL that is found when the program
+// starts may be older than the one it was built with.
+constexpr int kNcclWindows = 23007;
+constexpr int kSymmetric = 1;  // NCCL_WIN_COLL_SYMMETRIC
+using RegisterWindow = ncclResult_t (*)(ncclComm_t, void*, size_t, void** window, int flags);
+using DeregisterWindow = ncclResult_t (*)(ncclComm_t, void* window);
+
+template <typename Function>
+Function find_function(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
 
 }  // namespace
 
@@ -75,8 +78,13 @@ int nccl_version_number() {
   return version;
 }
 
-NcclCommunicator::NcclCommunicator(const World& world, Backend& backend, int max_ranks_per_gpu)
-    : world_(world), backend_(backend), version_(nccl_version_number()), exceptions_at_start_(std::uncaught_exceptions()) {
+NcclCommunicator::NcclCommunicator(const World& world, Backend& backend, int max_ranks_per_gpu, bool with_windows)
+    : world_(world),
+      backend_(backend),
+      version_(nccl_version_number()),
+      with_windows_(with_windows && version_ >= kNcclWindows &&
+                    find_function<RegisterWindow>("ncclCommWindowRegister") != nullptr),
+      exceptions_at_start_(std::uncaught_exceptions()) {
   world.require_same("the version of NCCL", nccl_version_text(version_));
   Env::set_default("NCCL_NVLS_ENABLE", "0");
   if (max_ranks_per_gpu > 1) {
@@ -93,21 +101,33 @@ NcclCommunicator::NcclCommunicator(const World& world, Backend& backend, int max
         world.is_root() ? ncclGetErrorString(status) : "");
   std::memcpy(id.internal, sent.data(), sizeof(id.internal));
 
-  int device = 0;
-  cuda::check_cuda(cudaGetDevice(&device), "cudaGetDevice");
-  Initialization initialization;
-  initialization.start(device, world.size(), id, world.rank());
-  comm_ = initialization.wait(world.timeout());
+  struct Opened {
+    ncclComm_t comm = nullptr;
+    std::string message;
+  };
+  const auto opened = std::make_shared<Opened>();
+  status = call_in_time(world, "NCCL did not connect the ranks", [opened, ranks = world.size(), rank = world.rank(), id] {
+    const ncclResult_t result = ncclCommInitRank(&opened->comm, ranks, id, rank);
+    if (result != ncclSuccess) opened->message = ncclGetLastError(nullptr);
+    return result;
+  });
+  check(status == ncclSuccess, "NCCL could not connect the ranks: {}: {}; set NCCL_DEBUG=INFO for more",
+        ncclGetErrorString(status), opened->message);
+  comm_ = opened->comm;
 }
 
 NcclCommunicator::~NcclCommunicator() {
   if (comm_ == nullptr || aborted_) return;
   // ncclCommDestroy waits for work and peers; with an exception on its way out they may never come.
   if (std::uncaught_exceptions() > exceptions_at_start_) {
-    ncclCommAbort(comm_);
-  } else {
-    ncclCommDestroy(comm_);
+    ncclCommAbort(comm_);  // a window that a peer may still use is left to the end of the process
+    return;
   }
+  const auto deregister = find_function<DeregisterWindow>("ncclCommWindowDeregister");
+  if (!windows_.empty()) cudaDeviceSynchronize();
+  for (const Window& window : windows_) deregister(comm_, window.handle);
+  ncclCommDestroy(comm_);
+  for (const Window& window : windows_) ncclMemFree(window.memory);
 }
 
 void NcclCommunicator::check_nccl(ncclResult_t status, const char* what) const {
@@ -117,7 +137,40 @@ void NcclCommunicator::check_nccl(ncclResult_t status, const char* what) const {
 }
 
 std::string NcclCommunicator::description() const {
-  return fmt::format("NCCL {}, {} ranks", nccl_version_text(version_), size());
+  return fmt::format("NCCL {}, {} ranks{}", nccl_version_text(version_), size(), with_windows_ ? ", symmetric memory" : "");
+}
+
+void* NcclCommunicator::allocate(Backend& backend, size_t bytes, const std::string& what) {
+  const auto largest = static_cast<size_t>(world_.all_max(static_cast<int64_t>(bytes), "NCCL: size of a window"));
+  if (with_windows_ && largest > 0) {
+    if (void* const memory = allocate_window(largest)) return memory;
+    with_windows_ = false;
+    if (world_.is_root()) spdlog::warn("NCCL {} refuses a symmetric window; it goes on without", nccl_version_text(version_));
+  }
+  return Communicator::allocate(backend, bytes, what);
+}
+
+void* NcclCommunicator::allocate_window(size_t bytes) {
+  const auto window = std::make_shared<Window>();
+  const auto on_all = [&](ncclResult_t status) {
+    return world_.all_min(status == ncclSuccess ? 1 : 0, "NCCL: a symmetric window") == 1;
+  };
+  const auto give_back = [&] {
+    if (window->memory != nullptr) ncclMemFree(window->memory);
+    return nullptr;
+  };
+  if (!on_all(ncclMemAlloc(&window->memory, bytes))) return give_back();
+  const ncclResult_t status =
+      call_in_time(world_, fmt::format("NCCL did not register {} bytes with all ranks", bytes), [window, bytes, comm = comm_] {
+        const auto register_window = find_function<RegisterWindow>("ncclCommWindowRegister");
+        return register_window(comm, window->memory, bytes, &window->handle, kSymmetric);
+      });
+  // NCCL may also decline without an error.
+  if (!on_all(window->handle != nullptr ? status : ncclInvalidUsage)) return give_back();
+  cuda::check_cuda(cudaMemset(window->memory, 0, bytes), "clear a symmetric window");
+  cuda::check_cuda(cudaDeviceSynchronize(), "clear a symmetric window");
+  windows_.push_back(*window);
+  return window->memory;
 }
 
 std::optional<std::string> NcclCommunicator::async_error() {

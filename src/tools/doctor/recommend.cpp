@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "plan/plan.h"
@@ -15,9 +16,15 @@ namespace {
 
 constexpr int64_t kPlannedContext = 8192;  // where --max-model-len does not say: what a run would cut the context to is not known
 
-int count_gpus(const RankFacts& r) {
-  const bool sees_own_only = r.device.visible.size() == 1 && r.launch.local_size > 1;
-  return sees_own_only ? r.launch.local_size : std::max(1, static_cast<int>(r.device.visible.size()));
+// Of rank 0's host: those that its ranks use, or see.
+int count_gpus(const Job& job) {
+  const RankFacts& r = job.ranks.front();
+  const std::vector<std::string> used = gpus_of_ranks(job);
+  std::set<std::string> all(r.device.visible.begin(), r.device.visible.end());
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (job.host_of(static_cast<int>(i)) == r.launch.host && !used[i].empty()) all.insert(used[i]);
+  }
+  return std::max(1, static_cast<int>(all.size()));
 }
 
 std::string network_of(const RankFacts& r) {
@@ -37,7 +44,7 @@ std::string network_of(const RankFacts& r) {
 Cluster cluster_of(const Job& job, Gpu gpu, const GpuFacts& facts) {
   const RankFacts& r = job.ranks.front();
   Cluster cluster;
-  cluster.gpus_per_node = count_gpus(r);
+  cluster.gpus_per_node = count_gpus(job);
   cluster.nodes = static_cast<int>(job.hosts().size());
   if (facts.active_nvlinks == 0) {  // whatever the model has at best, here it goes over PCIe
     gpu.interconnect = fmt::format("pcie{}-x16", std::clamp(facts.max_pcie_generation, 3, 5));
@@ -74,7 +81,7 @@ Recommendation for_model_on_gpus(const Job& job, const CommandLine& command_line
 Recommendation on_gpus(const Job& job, const CommandLine& command_line) {
   const RankFacts& r = job.ranks.front();
   const GpuFacts* facts = find_gpu(r, gpus_of_ranks(job).front());
-  const int gpus = count_gpus(r);
+  const int gpus = count_gpus(job);
   if (facts == nullptr) return {};
   const std::optional<Gpu> known = find_gpu_by_device(facts->name);
   if (known && job.need) {
@@ -88,7 +95,9 @@ Recommendation on_gpus(const Job& job, const CommandLine& command_line) {
       "tp up to {} on such a host ({} × {}, {}): the smallest that the model fits; `lockstep doctor --model DIR` decides for a "
       "model",
       result.tp, gpus, facts->name,
-      facts->active_nvlinks > 0 ? "joined by NVLink" : "no NVLink: beyond 2 the AllReduces take what more GPUs bring");
+      gpus == 1                   ? "one GPU"
+      : facts->active_nvlinks > 0 ? "joined by NVLink"
+                                  : "no NVLink: beyond 2 the AllReduces take what more GPUs bring");
   return result;
 }
 

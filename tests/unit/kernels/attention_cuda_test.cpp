@@ -37,6 +37,50 @@ std::vector<SequenceShape> singles(std::mt19937& rng, int count, uint32_t longes
   return batch;
 }
 
+// Query tokens [begin, end) of sequence s, by themselves.
+HostBatch part_of(const HostBatch& batch, size_t s, int32_t begin, int32_t end) {
+  HostBatch part = batch;
+  const auto first = static_cast<size_t>(batch.query_start[s]);
+  const auto cut = [&](auto& values) {
+    values = {values.begin() + static_cast<ptrdiff_t>(first) + begin, values.begin() + static_cast<ptrdiff_t>(first) + end};
+  };
+  cut(part.token_ids), cut(part.positions), cut(part.token_slot), cut(part.kv_index);
+  part.query_start = {0, end - begin};
+  part.context_len = {part.positions.back() + 1};
+  part.seq_slot = {batch.seq_slot[s]};
+  return part;
+}
+
+TEST_P(KernelTest, BatchInvariantAttentionSeesNeitherNeighboursNorChunks) {
+  if (backend().kind() != DeviceKind::kCuda) GTEST_SKIP() << "the CPU's attention has one order for all";
+  const std::unique_ptr<Backend> invariant = make_cuda_backend(0, /*batch_invariant=*/true);
+  for (const AttentionCase& c : all_cases({{{60, 60}, {1, 700}, {35, 130}, {1, 1}}})) {
+    const HostBatch batch = make_batch(c.sequences, c.block_size, 10, rng_);
+    const HeadLayout& heads = c.heads;
+    const int64_t rows = batch.num_blocks * heads.kv_heads * c.block_size;
+    const DeviceTensor k = upload(random(act(), rows, heads.head_dim, 2.0f)), v = upload(random(act(), rows, heads.head_dim));
+    const PagedKv kv{k.view.data, v.view.data, act(), batch.num_blocks, heads.kv_heads, c.block_size, heads.head_dim};
+    const DeviceTensor qkv = upload(operand(batch.num_tokens(), (heads.q_heads + 2 * heads.kv_heads) * heads.head_dim, 2.0f));
+    const auto attention = [&](const HostBatch& some, TensorView rows_of_qkv) {
+      const DeviceBatch device(backend(), some);
+      const DeviceTensor out = poisoned(act(), some.num_tokens(), heads.q_heads * heads.head_dim);
+      backend().synchronize();
+      invariant->ops().attention(out.view, rows_of_qkv, heads, 0.1f, device.view, kv);
+      invariant->synchronize();
+      return download(out);
+    };
+    const HostTensor all = attention(batch, qkv.view);
+    for (size_t s = 0; s < c.sequences.size(); ++s) {
+      const int32_t first = batch.query_start[s], length = c.sequences[s].query_len;
+      for (const auto& [begin, end] : {std::pair{0, length}, {0, 1}, {length / 2, length}, {length - 1, length}}) {
+        const HostTensor alone = attention(part_of(batch, s, begin, end), qkv.view.slice_rows(first + begin, end - begin));
+        EXPECT_EQ(alone.values, all.rows_of(first + begin, end - begin).values)
+            << "D=" << heads.head_dim << ", sequence " << s << ", tokens " << begin << " to " << end;
+      }
+    }
+  }
+}
+
 TEST_P(AttentionTest, OfSingleTokens) {
   const std::vector<std::vector<SequenceShape>> batches = {
       {{1, 1}}, {{1, 200}}, {{1, 16}, {1, 17}, {1, 0}, {1, 63}, {1, 64}, {1, 65}, {1, 1025}}, {{1, 3000}, {1, 5}}};

@@ -9,6 +9,7 @@
 #include "tools/doctor/checks.h"
 #include "tools/doctor/layer_probe.h"
 #include "tools/doctor/model_facts.h"
+#include "tools/doctor/recommend.h"
 #include "tools/doctor/remedy.h"
 #include "tools/doctor/report.h"
 #include "tools/doctor/storage_probe.h"
@@ -640,6 +641,16 @@ TEST(DoctorChecksTest, ReadsFilesAtARate) {
     EXPECT_EQ(rate.bytes, 8 << 20);  // whole pieces
     EXPECT_GT(rate.rate(), 0.0);
   }
+}
+
+TEST(DoctorChecksTest, RecommendsByTheGpusThatThereAre) {
+  Job job = sound_job(1, 2, true);
+  EXPECT_NE(recommend(job, CommandLine{}).text.find("(2 × "), std::string::npos) << recommend(job, CommandLine{}).text;
+  for (RankFacts& r : job.ranks) {  // one that both share
+    r.device.visible = {job.ranks[0].device.visible[0]};
+  }
+  EXPECT_NE(recommend(job, CommandLine{}).text.find("tp up to 1 on such a host (1 × "), std::string::npos)
+      << recommend(job, CommandLine{}).text;
 }
 
 TEST(DoctorChecksTest, ReportsSayWhatToDo) {

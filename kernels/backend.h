@@ -144,7 +144,7 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// threads >= 1. isa: "" (best that the processor has), "scalar", "avx2", "avx512" or "avx512bf16".
+// threads >= 1. isa: "" (best that the processor has), "scalar", "avx2", "avx512", "avx512bf16" or "amxbf16".
 std::unique_ptr<Backend> make_cpu_backend(int threads, const std::string& isa = "");
 
 // What the CUDA part knows of the machine without touching a context. All empty in a build without CUDA or without a driver.

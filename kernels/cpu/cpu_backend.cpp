@@ -1,6 +1,11 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -46,6 +51,18 @@ void* map_aligned(size_t bytes) {
   madvise(data, bytes, MADV_HUGEPAGE);  // advice: a kernel without huge pages refuses it, and that is all right
   return data;
 }
+
+#if defined(__x86_64__)
+// Whether the processor has AMX-BF16 and the kernel lets this process use it, which it must be asked for.
+bool may_use_tiles() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kAmxBf16) == 0 || (edx & kAmxTile) == 0) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool permitted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return permitted;
+}
+#endif
 
 }  // namespace
 
@@ -172,15 +189,16 @@ double CpuBackend::time_on_device(const std::function<void()>& work, int repeats
 
 const CpuKernels& choose_kernels(const char* cap) {
   const std::string name = cap;
-  check(name.empty() || name == "scalar" || name == "avx2" || name == "avx512" || name == "avx512bf16",
-        "instruction set '{}' is unknown; use scalar, avx2, avx512 or avx512bf16", name);
+  check(name.empty() || name == "scalar" || name == "avx2" || name == "avx512" || name == "avx512bf16" || name == "amxbf16",
+        "instruction set '{}' is unknown; use scalar, avx2, avx512, avx512bf16 or amxbf16", name);
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   const bool has_avx512bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
-  if (has_avx512bf16 && (name.empty() || name == "avx512bf16")) return avx512bf16_kernels();
+  if (has_avx512bf16 && (name.empty() || name == "amxbf16") && may_use_tiles()) return amxbf16_kernels();
+  if (has_avx512bf16 && (name.empty() || name == "avx512bf16" || name == "amxbf16")) return avx512bf16_kernels();
   if (has_avx512 && name != "scalar" && name != "avx2") return avx512_kernels();
   if (has_avx2 && name != "scalar") return avx2_kernels();
 #endif

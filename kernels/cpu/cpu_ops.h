@@ -90,6 +90,7 @@ class CpuOps final : public Ops {
 
   // x as the kernels want it beside weights of that dtype: itself, or rounded to bfloat16 in operand_scratch_.
   TensorView linear_operand(const TensorView& x, DType weight_dtype);
+  TensorView packed_operand(const TensorView& x);
 
   int64_t parts_of_row(const TensorView& logits) const;
   // [rows, blocks of kMaxBlock columns]; in shared_scratch_.

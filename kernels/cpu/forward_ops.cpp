@@ -52,6 +52,7 @@ void CpuOps::add_rms_norm(TensorView out, TensorView residual, TensorView sum, T
 
 TensorView CpuOps::linear_operand(const TensorView& x, DType weight_dtype) {
   if (!kernels_.bf16_products || weight_dtype != DType::kBFloat16) return x;
+  if (kernels_.pack_operand != nullptr) return packed_operand(x);
   // An odd number of cache lines between rows, so that the rows of a tile do not compete for the same places of a cache.
   constexpr int64_t kLine = 32;
   const int64_t stride = ((x.cols + kLine - 1) / kLine | 1) * kLine;
@@ -59,6 +60,20 @@ TensorView CpuOps::linear_operand(const TensorView& x, DType weight_dtype) {
   pool_.parallel_for(x.rows, row_grain(x.cols), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       kernels_.from_float(out.slice_rows(t, 1).data, out.dtype, x.slice_rows(t, 1).as<const float>(), x.cols);
+    }
+  });
+  return out;
+}
+
+TensorView CpuOps::packed_operand(const TensorView& x) {
+  constexpr int64_t kRows = 16, kElements = 32;
+  const int64_t rows = std::min(x.rows, kRows), tiles = (x.rows + kRows - 1) / kRows;
+  const int64_t step = (x.cols + kElements - 1) / kElements * kElements * rows;  // elements of a tile
+  const TensorView out(operand_scratch_.get_as<uint16_t>(tiles * step), DType::kBFloat16, tiles, step);
+  pool_.parallel_for(tiles, (row_grain(x.cols) + rows - 1) / rows, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      kernels_.pack_operand(out.slice_rows(t, 1).data, x.slice_rows(t * kRows, 1).as<const float>(), x.stride,
+                            std::min(rows, x.rows - t * kRows), rows, x.cols);
     }
   });
   return out;
@@ -98,7 +113,7 @@ void CpuOps::linear(TensorView out, const Rows& rows, const LinearWeight& w, Ten
   }
   // A grid of threads over w and, where w has too few rows for all, over x.
   const int64_t n_parts = std::min<int64_t>(pool_.threads(), (n + n_unit - 1) / n_unit);
-  const int64_t m_unit = 20;
+  const int64_t m_unit = kPartM;
   const int64_t m_parts = std::min<int64_t>(pool_.threads() / n_parts, (m + m_unit - 1) / m_unit);
   const int64_t n_units = (n + n_unit - 1) / n_unit, m_units = (m + m_unit - 1) / m_unit;
   pool_.run(static_cast<int>(n_parts * m_parts), [&](int t) {

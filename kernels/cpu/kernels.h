@@ -11,8 +11,10 @@
 // halves; the blocks are added in order. Every path does exactly this, so that an output depends on its own row alone: not on the
 // other rows of the batch, not on the number of threads, not on the tiling.
 //
-// With AVX-512 BF16, operands that meet bfloat16 weights, keys or values are rounded to bfloat16 first, as a model in bfloat16
-// would; the processor multiplies them exactly and adds in float32, with denormal numbers taken for zeros.
+// With AMX, linears of bfloat16 have an order of their own (amx_impl.h), which k alone decides, too.
+//
+// With AVX-512 BF16 or AMX, operands that meet bfloat16 weights, keys or values are rounded to bfloat16 first, as a model in
+// bfloat16 would; the processor multiplies them exactly and adds in float32, with denormal numbers taken for zeros.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +30,13 @@ inline constexpr int64_t kBlockK16 = 2048;
 // Rows of w that linear_blocked makes ready at a time, which lie in the second-level cache. A multiple of every instruction set's
 // tile.
 inline constexpr int64_t kBlockN = 120;
+// Where rows of x are dealt among threads, each gets a multiple of this.
+inline constexpr int64_t kPartM = 32;
 // Bytes of scratch that linear_blocked needs.
 inline constexpr int64_t kLinearScratchBytes = kBlockN * 4096;
 
 struct LinearArgs {
-  const void* x = nullptr;          // [m, k], rows x_stride elements apart
+  const void* x = nullptr;          // [m, k], rows x_stride elements apart; or as pack_operand() made it, tile after tile
   DType x_dtype = DType::kFloat32;  // or bfloat16, with bfloat16 weights, where bf16_products
   int64_t x_stride = 0;
   const void* w = nullptr;  // [n, k], rows w_stride apart
@@ -115,8 +119,11 @@ struct CpuKernels {
   // out[0..m) x [n_begin, n_end) for few rows: passes over w once, in its own dtype.
   void (*linear_stream)(const LinearArgs& args, int64_t m, int64_t n_begin, int64_t n_end);
   // out[m_begin..m_end) x [n_begin, n_end) for many rows: packs w block by block, in the dtype of x. scratch:
-  // kLinearScratchBytes, 64-byte aligned.
+  // kLinearScratchBytes, 64-byte aligned. m_begin is a multiple of kPartM.
   void (*linear_blocked)(const LinearArgs& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, void* scratch);
+  // Null: x goes to bfloat16 weights by rows. Else rows [0, rows) of x, at most tile_rows, become a packed tile of
+  // ceil(k / 32) * 32 * tile_rows elements of bfloat16; tile_rows: 16, or all rows of x if it has fewer.
+  void (*pack_operand)(void* to, const float* x, int64_t x_stride, int64_t rows, int64_t tile_rows, int64_t k);
 
   void (*attention_chunk)(const AttentionChunkArgs& args);
   // Adds a partial result of the chunk that follows to the running one: maxima and sums are scalars, out and next_out [n].
@@ -147,6 +154,7 @@ const CpuKernels& scalar_kernels();
 const CpuKernels& avx2_kernels();
 const CpuKernels& avx512_kernels();
 const CpuKernels& avx512bf16_kernels();
+const CpuKernels& amxbf16_kernels();
 
 // The best that the processor has and `cap` allows ("": no cap). Throws Error for another name.
 const CpuKernels& choose_kernels(const char* cap);

@@ -21,6 +21,7 @@ constexpr CpuKernels make_kernels(const char* isa) {
           .max_stream_rows = kMaxStreamRows,
           .linear_stream = linear_stream,
           .linear_blocked = linear_blocked,
+          .pack_operand = nullptr,
           .attention_chunk = attention_chunk,
           .attention_merge = attention_merge,
           .divide = divide,

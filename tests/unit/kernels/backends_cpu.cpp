@@ -3,7 +3,7 @@
 
 namespace lockstep::test {
 
-INSTANTIATE_TEST_SUITE_P(Cpu, KernelTest, ::testing::ValuesIn(params_for({"scalar", "avx2", "avx512", "avx512bf16"})),
+INSTANTIATE_TEST_SUITE_P(Cpu, KernelTest, ::testing::ValuesIn(params_for({"scalar", "avx2", "avx512", "avx512bf16", "amxbf16"})),
                          param_name);
 
 }  // namespace lockstep::test

@@ -23,7 +23,7 @@ class CpuKernelsTest : public ::testing::TestWithParam<const char*> {
   const cpu::CpuKernels* kernels_ = nullptr;
 };
 
-INSTANTIATE_TEST_SUITE_P(Cpu, CpuKernelsTest, ::testing::Values("scalar", "avx2", "avx512", "avx512bf16"),
+INSTANTIATE_TEST_SUITE_P(Cpu, CpuKernelsTest, ::testing::Values("scalar", "avx2", "avx512", "avx512bf16", "amxbf16"),
                          [](const auto& info) { return std::string(info.param); });
 
 // Equal bits, or NaN both.

@@ -36,7 +36,8 @@ class CpuTest : public KernelTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Cpu, CpuTest, ::testing::ValuesIn(params_for({"scalar", "avx2", "avx512", "avx512bf16"})), param_name);
+INSTANTIATE_TEST_SUITE_P(Cpu, CpuTest, ::testing::ValuesIn(params_for({"scalar", "avx2", "avx512", "avx512bf16", "amxbf16"})),
+                         param_name);
 
 TEST_P(CpuTest, ALinearsRowDoesNotDependOnItsNeighboursOrThreads) {
   for (const int64_t k : {1, 7, 576, 1100, 2500}) {

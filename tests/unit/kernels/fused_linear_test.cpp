@@ -16,7 +16,7 @@ struct Shape {
 double epsilon(DType t) { return t == DType::kFloat32 ? 1e-7 : t == DType::kBFloat16 ? 1.0 / 256 : 1.0 / 2048; }
 
 // What the inputs and outputs of a linear are rounded to; one instruction set of the CPU multiplies bfloat16 as such.
-double rounding_of(const KernelParam& param, DType act) { return epsilon(param.backend == "avx512bf16" ? param.dtype : act); }
+double rounding_of(const KernelParam& param, DType act) { return epsilon(param.has_bf16_products() ? param.dtype : act); }
 
 double silu(double x) { return x / (1.0 + std::exp(-x)); }
 

@@ -19,8 +19,10 @@ namespace lockstep::test {
 struct AttentionCase;  // attention_case.h
 
 struct KernelParam {
-  std::string backend;  // "scalar", "avx2", "avx512", "avx512bf16" (the CPU with at most this) or "cuda"
+  std::string backend;  // "scalar", "avx2", "avx512", "avx512bf16", "amxbf16" (the CPU with at most this) or "cuda"
   DType dtype;          // of weights and KV cache
+
+  bool has_bf16_products() const { return backend == "avx512bf16" || backend == "amxbf16"; }
 };
 void PrintTo(const KernelParam& param, std::ostream* out);
 std::string param_name(const ::testing::TestParamInfo<KernelParam>& info);
@@ -76,7 +78,7 @@ class KernelTest : public ::testing::TestWithParam<KernelParam> {
   // Uniform in [-scale, scale), rounded to dtype; fails the test if all are equal.
   HostTensor random(DType dtype, int64_t rows, int64_t cols, float scale = 1.0f);
   // Whether what meets the weights or the cache is rounded to bfloat16 first (AVX-512 BF16; see kernels/cpu/kernels.h).
-  bool rounds_operands() const { return GetParam().backend == "avx512bf16" && dtype() == DType::kBFloat16; }
+  bool rounds_operands() const { return GetParam().has_bf16_products() && dtype() == DType::kBFloat16; }
   // Random activations that the backend multiplies as they are.
   HostTensor operand(int64_t rows, int64_t cols, float scale = 1.0f);
   DeviceTensor upload(const HostTensor& t, int64_t extra_stride = 0);

@@ -38,7 +38,7 @@ std::optional<HttpError> check_request_line(std::string_view line, bool& is_1_1)
   if (!all_tokens(line.substr(0, first))) return bad("the method is no token");
   if (target.size() > kMaxTarget) return HttpError{414, "the target is too long"};
   const bool plain = std::all_of(target.begin(), target.end(), [](char c) { return c > ' ' && c < 0x7F; });
-  if (!plain || target.front() != '/') return bad("the target is not a path");
+  if (!plain || !target.starts_with('/')) return bad("the target is not a path");
   is_1_1 = version == "HTTP/1.1";
   if (!is_1_1 && version != "HTTP/1.0") return bad("the version is neither HTTP/1.1 nor HTTP/1.0");
   return std::nullopt;

@@ -39,6 +39,8 @@ def generate(args, model, prompts, max_tokens, best=0):
         command += ["--overlap-tokens", args.overlap_tokens]
     for prompt in prompts:
         command += ["--prompt-token-ids", ",".join(map(str, prompt))]
+    if args.allreduce == "hierarchical":  # as if every other rank were on a second host
+        command = ["sh", "-c", 'export NCCL_HOSTID=host$((OMPI_COMM_WORLD_RANK % 2)); exec "$@"', "sh", *command]
     process = launch.start(launch.rank_command(args.mpirun, args.ranks, command))
     out, err = launch.finish(process, TIMEOUT_S)
     if process.returncode != 0:
@@ -120,7 +122,7 @@ def reason_to_skip(args):
     gpus = launch.gpu_count()
     if gpus == 0:
         return "no GPU on this machine"
-    if args.allreduce == "nccl" and gpus < args.ranks:
+    if args.allreduce in ("nccl", "hierarchical") and gpus < args.ranks:
         version = nccl_version(args)
         if version is None or version < NCCL_SHARES_GPU:
             return f"{args.ranks} ranks on {gpus} GPU through NCCL need NCCL 2.30.7 or newer; this is {version}"

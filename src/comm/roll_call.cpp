@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "comm/rank_position.h"
@@ -133,19 +134,19 @@ namespace {
 // Of a rank in no step, or in one that has just begun, as of one that did not wait.
 double waiting_of(const RankStatus& status) { return std::max(0.0, status.waiting); }
 
-// The one that all others waited for, by what each saw of itself; nothing: there is no such rank.
-std::optional<size_t> slowest(const RollCall::ByRank& by_rank) {
+// Of these ranks, the one that all others of them waited for, by what each saw of itself; nothing: there is no such rank.
+std::optional<size_t> slowest(const RollCall::ByRank& by_rank, const std::vector<size_t>& ranks) {
   constexpr double kAlmostAlways = 0.8, kFarLess = 0.75;
-  if (by_rank.size() < 2) return std::nullopt;
-  if (!std::all_of(by_rank.begin(), by_rank.end(), [](const auto& status) { return status.has_value(); })) return std::nullopt;
-  const auto waits_less = [](const auto& a, const auto& b) { return waiting_of(*a) < waiting_of(*b); };
-  const auto least = std::min_element(by_rank.begin(), by_rank.end(), waits_less);
+  if (ranks.size() < 2) return std::nullopt;
+  if (!std::all_of(ranks.begin(), ranks.end(), [&](size_t r) { return by_rank[r].has_value(); })) return std::nullopt;
+  const auto waits_less = [&](size_t a, size_t b) { return waiting_of(*by_rank[a]) < waiting_of(*by_rank[b]); };
+  const size_t least = *std::min_element(ranks.begin(), ranks.end(), waits_less);
   double others = 1.0;
-  for (auto it = by_rank.begin(); it != by_rank.end(); ++it) {
-    if (it != least) others = std::min(others, waiting_of(**it));
+  for (const size_t r : ranks) {
+    if (r != least) others = std::min(others, waiting_of(*by_rank[r]));
   }
-  if (others < kAlmostAlways || waiting_of(**least) > kFarLess * others) return std::nullopt;
-  return static_cast<size_t>(least - by_rank.begin());
+  if (others < kAlmostAlways || waiting_of(*by_rank[least]) > kFarLess * others) return std::nullopt;
+  return least;
 }
 
 }  // namespace
@@ -164,10 +165,12 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
       return other.step > mine.step && other.begun <= mine.begun;
     });
   };
-  const std::optional<size_t> waited_for = slowest(by_rank);
+  std::vector<size_t> all(by_rank.size()), are_behind;
+  std::iota(all.begin(), all.end(), size_t{0});
+  const std::optional<size_t> waited_for = slowest(by_rank, all);
   bool waited_for_is_behind = false;
   std::string missing, out_of_step, behind, ahead, slow;
-  size_t num_behind = 0, num_ahead = 0;
+  size_t num_ahead = 0;
   for (size_t r = 0; r < by_rank.size(); ++r) {
     const std::string name = name_of(static_cast<int>(r));
     if (!by_rank[r]) {
@@ -181,7 +184,7 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
     } else if (position.begun < farthest) {
       add(behind, where);
       add(slow, name);
-      ++num_behind;
+      are_behind.push_back(r);
       waited_for_is_behind |= waited_for == r;
     } else {
       add(ahead, where);
@@ -192,12 +195,15 @@ std::string RollCall::describe(const ByRank& by_rank, const std::function<std::s
   if (!missing.empty()) parts.push_back("missing: " + missing + ", which may be dead, stopped or unreachable");
   if (!out_of_step.empty()) {
     parts.push_back("out of step: " + out_of_step + ", which may have repeated a collective");
-  } else if (waited_for && !(waited_for_is_behind && num_behind == 1)) {
+  } else if (waited_for && !(waited_for_is_behind && are_behind.size() == 1)) {
     parts.push_back(fmt::format(
         "slow: {} ({}), which waited for others in {:.0f} % of the looks at it since the step began, and "
         "these for it nearly always",
         name_of(static_cast<int>(*waited_for)), by_rank[*waited_for]->text, 100.0 * waiting_of(*by_rank[*waited_for])));
-  } else if (num_ahead < num_behind) {
+  } else if (const auto last = slowest(by_rank, are_behind)) {
+    parts.push_back(fmt::format("behind: {} ({}), for which the others that are not as far as some wait",
+                                name_of(static_cast<int>(*last)), by_rank[*last]->text));
+  } else if (num_ahead < are_behind.size()) {
     parts.push_back(
         fmt::format("ahead of the others: {}, which may have repeated a collective, unless these are slow: {}", ahead, slow));
   } else if (!behind.empty()) {

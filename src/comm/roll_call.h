@@ -21,7 +21,7 @@ namespace lockstep {
 struct RankStatus {
   int64_t position = 0;  // collectives begun: comparable between the ranks
   std::string text;      // cut to what a message holds
-  // In which share of looks, since its step began, the rank was found waiting for others in a collective; negative: not known.
+  // In which share of looks, since its step began, the rank was found waiting for others; negative: not known.
   double waiting = -1.0;
 };
 
@@ -46,8 +46,9 @@ class RollCall {
   ByRank ask(Urgency urgency);
 
   // "missing: rank 1 on a; behind: rank 2 on b (step 3, …)", or that all are at the same place. Ranks are behind that have begun
-  // fewer collectives than the farthest; where most are, those that are ahead of them are named first. A single rank that hardly
-  // waited, while all others hardly did anything else, is slow wherever it may be when it answers.
+  // fewer collectives than the farthest; where most are, those that are ahead of them are named first, unless it is seen that all
+  // of them but one wait for that one. A single rank that hardly waited, while all others hardly did anything else, is slow
+  // wherever it may be when it answers.
   static std::string describe(const ByRank& by_rank, const std::function<std::string(int rank)>& name_of);
 
  private:

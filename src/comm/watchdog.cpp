@@ -101,8 +101,8 @@ RankStatus Watchdog::status() const {
 void Watchdog::look() {
   const std::lock_guard lock(mutex_);
   if (!armed_) return;
-  if (std::any_of(communicators_.begin(), communicators_.end(), [](Communicator* c) { return c->is_waiting(); }))
-    ++looks_waiting_;
+  const auto waits = [](Communicator* c) { return c->is_waiting(); };
+  if (world_.is_waiting() || std::any_of(communicators_.begin(), communicators_.end(), waits)) ++looks_waiting_;
 }
 
 std::optional<std::string> Watchdog::trouble() const {

@@ -216,6 +216,11 @@ std::string World::name_of(int rank) const {
 }
 
 void World::wait(MPI_Request& request, const char* what, bool idle) const {
+  struct Count {
+    explicit Count(std::atomic<int>& of) : count(of) { ++count; }
+    ~Count() { --count; }
+    std::atomic<int>& count;
+  } const count(waiting_);
   Backoff backoff(cores_are_scarce_);
   while (true) {
     int done = 0;

@@ -63,6 +63,8 @@ class World {
   // Waits for a nonblocking operation, first spinning, then yielding and sleeping so that no core that a peer needs is burnt.
   // Throws Error "rank R on H waited S s for WHAT" past the deadline. idle: no deadline (a follower waiting for work).
   void wait(MPI_Request& request, const char* what, bool idle = false) const;
+  // Whether a thread is in wait(), now. Any thread.
+  bool is_waiting() const { return waiting_ > 0; }
 
   void barrier(const char* what) const;
   // Root's bytes to all. `idle`: followers wait without a deadline.
@@ -141,6 +143,7 @@ class World {
   int exceptions_at_start_ = 0;
   mutable int phase_number_ = 0;
   mutable std::vector<std::shared_ptr<void>> abandoned_;  // buffers of operations that passed their deadline
+  mutable std::atomic<int> waiting_{0};                   // threads in wait()
   mutable std::atomic_flag aborting_, giving_up_;
   mutable std::timed_mutex status_mutex_;
   mutable std::string device_;

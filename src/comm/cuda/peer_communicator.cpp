@@ -35,7 +35,8 @@ int max_blocks(int ranks_per_gpu) {
 size_t find_one_shot_limit(int ranks, bool shares_gpu) {
   constexpr size_t kMiB = size_t{1} << 20;
   const size_t traffic = shares_gpu ? kMiB : 2 * kMiB;  // that a rank sends
-  return std::min(ranks == 2 ? 2 * kMiB : traffic / static_cast<size_t>(ranks - 1), cuda::peer_mailbox_bytes(ranks));
+  const size_t of_two = shares_gpu ? 5 * kMiB / 8 : 2 * kMiB;
+  return std::min(ranks == 2 ? of_two : traffic / static_cast<size_t>(ranks - 1), cuda::peer_mailbox_bytes(ranks));
 }
 
 // Integers that float16 holds, as does their sum over kMaxPeers ranks.

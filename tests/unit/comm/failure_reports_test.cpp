@@ -52,6 +52,8 @@ TEST(RollCall, NamesTheRankThatTheOthersWaitFor) {
   EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(9, 0.1), waiting(7, 1.0)}, name), slow);
   EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(9, 0.1)}, name), slow);
   EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(6, 0.1), waiting(7, 1.0)}, name), "behind: rank 1 on node0 (s)");
+  EXPECT_EQ(RollCall::describe({waiting(6, 0.95), waiting(7, -1.0), waiting(6, 0.1)}, name),
+            "behind: rank 2 on node1 (s), for which the others that are not as far as some wait");
   const std::string alike = "every rank answers and is at the same place";
   EXPECT_EQ(RollCall::describe({waiting(7, 0.95), waiting(7, 0.85), waiting(7, 1.0)}, name), alike);
   EXPECT_EQ(RollCall::describe({waiting(7, 0.3), waiting(7, 0.1), waiting(7, 0.4)}, name), alike);  // the work is just long

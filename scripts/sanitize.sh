@@ -4,9 +4,9 @@
 #
 # Left out: tests of the GPU, whose runtime the sanitizer does not know; those of the memory that a rank takes (label `memory`, and
 # serve.soak), because the sanitizer's own is counted with it; fault.out_of_memory, which limits the address space, of which the
-# sanitizer takes terabytes; and library.package, which looks at the size of the program. Leaks are looked for in the unit tests alone: MPI's libraries keep memory to the end, and some are gone
-# from the process when leaks are told, so that they cannot be left out by name. Everything is
-# several times as slow as otherwise, hence the longer limit for a test and not part of scripts/test.sh.
+# sanitizer takes terabytes; and library.package, which looks at the size of the program. Leaks are looked for in the unit tests
+# alone: MPI's libraries keep memory to the end, and some are gone from the process when leaks are told, so that they cannot be left
+# out by name. Everything is several times as slow as otherwise, hence the longer limit for a test and not part of scripts/test.sh.
 . "$(dirname "$0")/lib/common.sh"
 . scripts/lib/packages.sh
 . scripts/lib/build.sh

@@ -170,8 +170,8 @@ std::vector<std::vector<int>> probe_peer_access();
 // context on each device, which is destroyed again where `keep` is not that device. Throws Error where it cannot.
 double measure_copy_bandwidth(int from, int to, int keep);
 // Throws Error when the build, the driver or the device is missing, saying which.
-// batch_invariant: the order in which a row is summed does not depend on the other rows of a call, at some cost in speed (the
-// CPU's never does).
+// batch_invariant: the order in which a row is summed does not depend on the other rows of a call, nor on how a prompt was cut
+// into calls, at some cost in speed (the CPU's never does).
 std::unique_ptr<Backend> make_cuda_backend(int device_index, bool batch_invariant = false);
 
 }  // namespace lockstep

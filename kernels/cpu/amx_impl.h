@@ -14,10 +14,9 @@
 namespace lockstep::cpu {
 namespace {
 
-constexpr int64_t kTileRows = 16;     // of w, and of x
-constexpr int64_t kTileK = 32;        // elements of a row in a tile
-constexpr int64_t kRowsAtATime = 32;  // of w: two tiles
-constexpr int64_t kTileBytes = 1024;
+constexpr int64_t kTileRows = kPackedRows;  // of w, and of x
+constexpr int64_t kTileK = kPackedK;        // elements of a row in a tile
+constexpr int64_t kRowsAtATime = 32;        // of w: two tiles
 
 // What the unit is told of its eight tiles.
 struct alignas(64) TileConfig {
@@ -72,34 +71,38 @@ inline void turn_tile(float* out, int64_t out_stride, const float* sums, int64_t
   }
 }
 
-// Two tiles of rows of w against one tile of x. Nothing is asked for ahead: the processor's own prefetcher reaches 94 to 99 % of
-// the read bandwidth with one row of x (Emerald Rapids, K from 576 to 4864), and every way of helping it was slower.
+// step(x, w0, w1, row_bytes) for each tile of k: where in the tile of x it begins, and the two tiles of w, whose rows are
+// row_bytes apart. Nothing is asked of memory ahead: the processor's own prefetcher reaches 94 to 99 % of the read bandwidth with
+// one row of x (Emerald Rapids or later, K from 576 to 4864), and every way of helping it was slower.
+template <typename Step>
+inline __attribute__((always_inline)) void for_tiles(const Bf16* w, int64_t stride, int64_t n, int64_t k, const char* x,
+                                                     int64_t xr, Step step) {
+  const int64_t whole = n >= kRowsAtATime ? k / kTileK : 0, x_bytes = kTileK / 2 * 4 * xr;
+  int64_t i = 0;
+  for (; i < whole; ++i) {
+    const Bf16* const at = w + i * kTileK;
+    step(x + i * x_bytes, at, at + kTileRows * stride, stride * static_cast<int64_t>(sizeof(Bf16)));
+  }
+  PaddedTiles padded;
+  for (; i < tiles_of_k(k); ++i) {
+    pad_tiles(padded, w + i * kTileK, stride, n, k - i * kTileK);
+    step(x + i * x_bytes, padded.w[0], padded.w[kTileRows], int64_t{sizeof(padded.w[0])});
+  }
+}
+
+// Two tiles of rows of w against one tile of x, of xr rows: two tiles of sums.
 inline void multiply_one(float* sums, const Bf16* w, int64_t stride, int64_t n, int64_t k, const char* x, int64_t xr) {
   _tile_zero(0);
   _tile_zero(1);
-  const auto row_bytes = static_cast<size_t>(stride) * sizeof(Bf16);
-  const auto x_bytes = static_cast<size_t>(4 * xr);
-  const int64_t whole = n >= kRowsAtATime ? k / kTileK : 0;
-  int64_t step = 0;
-  for (; step < whole; ++step) {
-    const Bf16* at = w + step * kTileK;
-    _tile_loadd(6, x + step * 16 * x_bytes, x_bytes);
-    _tile_loadd(4, at, row_bytes);
+  for_tiles(w, stride, n, k, x, xr, [&](const char* x0, const Bf16* w0, const Bf16* w1, int64_t row_bytes) {
+    _tile_loadd(6, x0, 4 * xr);
+    _tile_loadd(4, w0, row_bytes);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(5, at + kTileRows * stride, row_bytes);
+    _tile_loadd(5, w1, row_bytes);
     _tile_dpbf16ps(1, 5, 6);
-  }
-  PaddedTiles padded;
-  for (; step < tiles_of_k(k); ++step) {
-    pad_tiles(padded, w + step * kTileK, stride, n, k - step * kTileK);
-    _tile_loadd(6, x + step * 16 * x_bytes, x_bytes);
-    _tile_loadd(4, padded.w[0], 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(5, padded.w[kTileRows], 64);
-    _tile_dpbf16ps(1, 5, 6);
-  }
-  _tile_stored(0, sums, x_bytes);
-  _tile_stored(1, sums + kTileRows * xr, x_bytes);
+  });
+  _tile_stored(0, sums, 4 * xr);
+  _tile_stored(1, sums + kTileRows * xr, 4 * xr);
 }
 
 // Likewise against two tiles of 16 rows of x each, x_step bytes apart: four tiles of sums, [tile of x][tile of w].
@@ -108,32 +111,16 @@ inline void multiply_two(float* sums, const Bf16* w, int64_t stride, int64_t n, 
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  const auto row_bytes = static_cast<size_t>(stride) * sizeof(Bf16);
-  const int64_t whole = n >= kRowsAtATime ? k / kTileK : 0;
-  int64_t step = 0;
-  for (; step < whole; ++step) {
-    const Bf16* at = w + step * kTileK;
-    _tile_loadd(6, x + step * kTileBytes, 64);
-    _tile_loadd(4, at, row_bytes);
+  for_tiles(w, stride, n, k, x, kTileRows, [&](const char* x0, const Bf16* w0, const Bf16* w1, int64_t row_bytes) {
+    _tile_loadd(6, x0, 64);
+    _tile_loadd(4, w0, row_bytes);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(5, at + kTileRows * stride, row_bytes);
+    _tile_loadd(5, w1, row_bytes);
     _tile_dpbf16ps(1, 5, 6);
-    _tile_loadd(7, x + x_step + step * kTileBytes, 64);
+    _tile_loadd(7, x0 + x_step, 64);
     _tile_dpbf16ps(2, 4, 7);
     _tile_dpbf16ps(3, 5, 7);
-  }
-  PaddedTiles padded;
-  for (; step < tiles_of_k(k); ++step) {
-    pad_tiles(padded, w + step * kTileK, stride, n, k - step * kTileK);
-    _tile_loadd(6, x + step * kTileBytes, 64);
-    _tile_loadd(4, padded.w[0], 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(5, padded.w[kTileRows], 64);
-    _tile_dpbf16ps(1, 5, 6);
-    _tile_loadd(7, x + x_step + step * kTileBytes, 64);
-    _tile_dpbf16ps(2, 4, 7);
-    _tile_dpbf16ps(3, 5, 7);
-  }
+  });
   _tile_stored(0, sums, 64);
   _tile_stored(1, sums + 256, 64);
   _tile_stored(2, sums + 512, 64);

@@ -88,7 +88,8 @@ class CpuOps final : public Ops {
   void merge_chunk(const AttentionTask& task, int64_t chunk, const Partial& running, const Partial& next) const;
   void finish_task(const AttentionTask& task, const Partial& total) const;
 
-  // x as the kernels want it beside weights of that dtype: itself, or rounded to bfloat16 in operand_scratch_.
+  // x as the kernels want it beside weights of that dtype: itself, or rounded to bfloat16 in operand_scratch_,
+  // by rows or in the tiles of pack_operand().
   TensorView linear_operand(const TensorView& x, DType weight_dtype);
   TensorView packed_operand(const TensorView& x);
 

@@ -66,14 +66,13 @@ TensorView CpuOps::linear_operand(const TensorView& x, DType weight_dtype) {
 }
 
 TensorView CpuOps::packed_operand(const TensorView& x) {
-  constexpr int64_t kRows = 16, kElements = 32;
-  const int64_t rows = std::min(x.rows, kRows), tiles = (x.rows + kRows - 1) / kRows;
-  const int64_t step = (x.cols + kElements - 1) / kElements * kElements * rows;  // elements of a tile
+  const int64_t rows = std::min(x.rows, kPackedRows), tiles = (x.rows + kPackedRows - 1) / kPackedRows;
+  const int64_t step = (x.cols + kPackedK - 1) / kPackedK * kPackedK * rows;  // elements of a tile
   const TensorView out(operand_scratch_.get_as<uint16_t>(tiles * step), DType::kBFloat16, tiles, step);
   pool_.parallel_for(tiles, (row_grain(x.cols) + rows - 1) / rows, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      kernels_.pack_operand(out.slice_rows(t, 1).data, x.slice_rows(t * kRows, 1).as<const float>(), x.stride,
-                            std::min(rows, x.rows - t * kRows), rows, x.cols);
+      kernels_.pack_operand(out.slice_rows(t, 1).data, x.slice_rows(t * kPackedRows, 1).as<const float>(), x.stride,
+                            std::min(rows, x.rows - t * kPackedRows), rows, x.cols);
     }
   });
   return out;

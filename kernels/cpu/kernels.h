@@ -32,6 +32,8 @@ inline constexpr int64_t kBlockK16 = 2048;
 inline constexpr int64_t kBlockN = 120;
 // Where rows of x are dealt among threads, each gets a multiple of this.
 inline constexpr int64_t kPartM = 32;
+// Of a tile that pack_operand() makes: rows of x at most, and elements of a row, of which it has a whole number.
+inline constexpr int64_t kPackedRows = 16, kPackedK = 32;
 // Bytes of scratch that linear_blocked needs.
 inline constexpr int64_t kLinearScratchBytes = kBlockN * 4096;
 
@@ -121,8 +123,8 @@ struct CpuKernels {
   // out[m_begin..m_end) x [n_begin, n_end) for many rows: packs w block by block, in the dtype of x. scratch:
   // kLinearScratchBytes, 64-byte aligned. m_begin is a multiple of kPartM.
   void (*linear_blocked)(const LinearArgs& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, void* scratch);
-  // Null: x goes to bfloat16 weights by rows. Else rows [0, rows) of x, at most tile_rows, become a packed tile of
-  // ceil(k / 32) * 32 * tile_rows elements of bfloat16; tile_rows: 16, or all rows of x if it has fewer.
+  // Null: x goes to bfloat16 weights by rows. Else rows [0, rows) of x, at most tile_rows, become a packed tile of k rounded up
+  // to kPackedK times tile_rows elements of bfloat16; tile_rows: kPackedRows, or all rows of x if it has fewer.
   void (*pack_operand)(void* to, const float* x, int64_t x_stride, int64_t rows, int64_t tile_rows, int64_t k);
 
   void (*attention_chunk)(const AttentionChunkArgs& args);

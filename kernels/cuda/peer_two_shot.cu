@@ -61,7 +61,8 @@ __device__ __forceinline__ void write_all(const Group& group, const PeerPointers
   }
 }
 
-// This rank's part of x: summed over the group `from`, and given to the group `to`. Grid: up to view.max_blocks.
+// This rank's part of x, as peer_part_begin() has it: summed over the group `from`, and given to the group `to`. Grid: up to
+// view.max_blocks.
 template <typename T>
 __device__ __forceinline__ void work_on_part(const Group& all, const Group& from, const PeerPointers& x, const Group& to,
                                              const PeerPointers& x_to, int64_t count) {

@@ -13,8 +13,8 @@ struct Env {
   // Read once at start-up.
   std::optional<std::string> log_level;             // LOCKSTEP_LOG: debug, info, warn, error, off
   std::optional<std::string> cuda_visible_devices;  // CUDA_VISIBLE_DEVICES: indices or UUIDs, comma-separated
-  std::optional<std::string>
-      cpu_isa;  // LOCKSTEP_CPU_ISA: scalar, avx2, avx512, avx512bf16, amxbf16; caps what is chosen at run time
+  // LOCKSTEP_CPU_ISA: scalar, avx2, avx512, avx512bf16, amxbf16; caps what is chosen at run time
+  std::optional<std::string> cpu_isa;
   std::optional<std::string> api_key;  // LOCKSTEP_API_KEY: of `lockstep serve`, as --api-key
   // Who started this process and what it promised: the first of OMPI_COMM_WORLD_SIZE, PMIX_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS,
   // or of the same launchers' variables for the rank where none gives a number of processes.

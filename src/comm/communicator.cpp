@@ -88,8 +88,9 @@ std::unique_ptr<Communicator> make_communicator(const World& world, Backend& bac
   if (backend.kind() == DeviceKind::kCuda) {
     return with_faults(make_device_communicator(world, backend, choice, max_all_reduce_bytes, max_all_gather_bytes), false);
   }
-  check(choice == AllReduceChoice::kAuto,
-        "--allreduce peer and nccl are for --device cuda; the CPU's ranks use shared memory and MPI");
+  check(
+      choice == AllReduceChoice::kAuto,
+      "--allreduce peer, nccl and hierarchical are for --device cuda; the CPU's ranks use shared memory and MPI, which is auto");
   std::unique_ptr<Communicator> communicator = std::make_unique<HostCommunicator>(world, max_all_reduce_bytes);
   if (world.is_root()) spdlog::info("collectives: {}", communicator->description());
   return with_faults(std::move(communicator), true);

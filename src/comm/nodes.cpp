@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/env.h"
+
 namespace lockstep {
 
 std::vector<int> nodes_of_ranks(const World& world, const std::string& told) {
@@ -20,6 +22,10 @@ std::vector<int> nodes_of_ranks(const World& world, const std::string& told) {
     node_of.push_back(static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin()));
   }
   return node_of;
+}
+
+std::vector<int> nodes_as_nccl_sees_them(const World& world) {
+  return nodes_of_ranks(world, Env::read().nccl_hostid.value_or(""));
 }
 
 int count_nodes(const std::vector<int>& node_of) {

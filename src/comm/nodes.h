@@ -12,6 +12,9 @@ namespace lockstep {
 // better than MPI, or only pretends, divides a host further.
 std::vector<int> nodes_of_ranks(const World& world, const std::string& told = "");
 
+// Collective. As NCCL sees it: ranks whose NCCL_HOSTID differs are on different hosts.
+std::vector<int> nodes_as_nccl_sees_them(const World& world);
+
 // Hosts among nodes_of_ranks().
 int count_nodes(const std::vector<int>& node_of);
 

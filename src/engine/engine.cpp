@@ -58,9 +58,8 @@ void check_same_place(const World& world, ModelRunner& runner, const StepPlan& p
     std::this_thread::sleep_for(std::chrono::seconds(2));
   }
   check(begun == plan.collectives,
-        "{} and {} are not in the same collective: before step {} they have begun {} and {}; one of the two has skipped or "
-        "repeated "
-        "one, so that their sums are wrong",
+        "{} and {} are not in the same collective: before step {} they have begun {} and {}; one of them has skipped or repeated "
+        "one, and their sums are wrong",
         world.name_of(world.rank()), world.name_of(0), plan.step, begun, plan.collectives);
 }
 

@@ -8,9 +8,9 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
-#include "base/env.h"
 #include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/device_communicator.h"
@@ -33,12 +33,14 @@ std::vector<std::unique_ptr<Communicator>> open_transports(const World& world, B
   const bool several = choice == AllReduceChoice::kAuto && backend.kind() == DeviceKind::kCuda && world.size() > 1;
   std::vector<AllReduceChoice> choices{choice};
   if (several) {
-    const bool one_host = count_nodes(nodes_of_ranks(world, Env::read().nccl_hostid.value_or(""))) == 1;
+    const bool one_host = count_nodes(nodes_as_nccl_sees_them(world)) == 1;
     choices = {one_host ? AllReduceChoice::kPeer : AllReduceChoice::kHierarchical, AllReduceChoice::kNccl};
   }
   for (const AllReduceChoice one : choices) {
     try {
-      all.push_back(make_communicator(world, backend, one, largest, 4096));
+      auto transport = make_communicator(world, backend, one, largest, 4096);
+      // Of hosts with a rank each, hierarchical is NCCL.
+      if (all.empty() || all.back()->description() != transport->description()) all.push_back(std::move(transport));
     } catch (const Error& e) {
       if (!several || (one == choices.back() && all.empty())) throw;
       if (world.is_root()) spdlog::warn("left out: {}", e.what());

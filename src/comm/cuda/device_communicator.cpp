@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <map>
 
-#include "base/env.h"
 #include "base/error.h"
 #include "comm/agree.h"
 #include "comm/cuda/hierarchical_communicator.h"
@@ -68,7 +67,7 @@ std::unique_ptr<Communicator> make_device_communicator(const World& world, Backe
   facts.choice = choice;
   facts.ranks = world.size();
   facts.max_peers = cuda::kMaxPeers;
-  const std::vector<int> node_of = nodes_of_ranks(world, Env::read().nccl_hostid.value_or(""));
+  const std::vector<int> node_of = nodes_as_nccl_sees_them(world);
   facts.hosts = count_nodes(node_of);
   const int on_this_host = place_in_node(node_of, world.rank()).size;
   const bool equal = world.all_min(on_this_host, "ranks of a host") == world.all_max(on_this_host, "ranks of a host");

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <initializer_list>
+
 #include "base/error.h"
 #include "comm/agree.h"
 #include "comm/nodes.h"

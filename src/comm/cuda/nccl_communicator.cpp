@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <functional>
@@ -141,32 +142,38 @@ std::string NcclCommunicator::description() const {
 }
 
 void* NcclCommunicator::allocate(Backend& backend, size_t bytes, const std::string& what) {
-  const auto largest = static_cast<size_t>(world_.all_max(static_cast<int64_t>(bytes), "NCCL: size of a window"));
-  if (with_windows_ && largest > 0) {
-    if (void* const memory = allocate_window(largest)) return memory;
-    with_windows_ = false;
-    if (world_.is_root()) spdlog::warn("NCCL {} refuses a symmetric window; it goes on without", nccl_version_text(version_));
+  if (with_windows_) {
+    const auto largest = static_cast<size_t>(world_.all_max(static_cast<int64_t>(bytes), "NCCL: size of a window"));
+    void* const memory = largest > 0 ? allocate_window(largest, what) : nullptr;
+    if (memory != nullptr) return memory;
+    with_windows_ = largest == 0;
   }
   return Communicator::allocate(backend, bytes, what);
 }
 
-void* NcclCommunicator::allocate_window(size_t bytes) {
+void* NcclCommunicator::allocate_window(size_t bytes, const std::string& what) {
   const auto window = std::make_shared<Window>();
-  const auto on_all = [&](ncclResult_t status) {
-    return world_.all_min(status == ncclSuccess ? 1 : 0, "NCCL: a symmetric window") == 1;
-  };
-  const auto give_back = [&] {
+  ncclResult_t status = ncclMemAlloc(&window->memory, bytes);
+  const auto works_on_all = [&](const char* step) {
+    const auto all = world_.all_gather(status == ncclSuccess ? "" : ncclGetErrorString(status), "NCCL: a symmetric window");
+    const auto failed = std::find_if(all.begin(), all.end(), [](const std::string& text) { return !text.empty(); });
+    if (failed == all.end()) return true;
+    if (world_.is_root()) {
+      spdlog::warn("NCCL {} has no symmetric memory of {} bytes for {} ({}, {}: {}); it goes on without",
+                   nccl_version_text(version_), bytes, what, step, world_.name_of(static_cast<int>(failed - all.begin())),
+                   *failed);
+    }
     if (window->memory != nullptr) ncclMemFree(window->memory);
-    return nullptr;
+    return false;
   };
-  if (!on_all(ncclMemAlloc(&window->memory, bytes))) return give_back();
-  const ncclResult_t status =
-      call_in_time(world_, fmt::format("NCCL did not register {} bytes with all ranks", bytes), [window, bytes, comm = comm_] {
-        const auto register_window = find_function<RegisterWindow>("ncclCommWindowRegister");
-        return register_window(comm, window->memory, bytes, &window->handle, kSymmetric);
-      });
-  // NCCL may also decline without an error.
-  if (!on_all(window->handle != nullptr ? status : ncclInvalidUsage)) return give_back();
+  if (!works_on_all("ncclMemAlloc")) return nullptr;
+  status = call_in_time(world_, fmt::format("NCCL did not register {} bytes for {} with all ranks", bytes, what),
+                        [window, bytes, comm = comm_] {
+                          const auto register_window = find_function<RegisterWindow>("ncclCommWindowRegister");
+                          return register_window(comm, window->memory, bytes, &window->handle, kSymmetric);
+                        });
+  if (status == ncclSuccess && window->handle == nullptr) status = ncclInvalidUsage;  // it may decline without an error
+  if (!works_on_all("ncclCommWindowRegister")) return nullptr;
   cuda::check_cuda(cudaMemset(window->memory, 0, bytes), "clear a symmetric window");
   cuda::check_cuda(cudaDeviceSynchronize(), "clear a symmetric window");
   windows_.push_back(*window);

@@ -40,8 +40,8 @@ class NcclCommunicator : public Communicator {
     void* handle = nullptr;  // ncclWindow_t
   };
 
-  // Null, on every rank, where any of them cannot have it.
-  void* allocate_window(size_t bytes);
+  // Null, on every rank, where any of them cannot have it, which rank 0 logs.
+  void* allocate_window(size_t bytes, const std::string& what);
   void check_nccl(ncclResult_t status, const char* what) const;
 
   const World& world_;
